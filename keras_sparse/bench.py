@@ -1,0 +1,91 @@
+"""`benchmark`: latency and size of files, against a baseline."""
+
+import gzip
+import platform
+import statistics
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from keras_sparse.report import tables
+from keras_sparse.runtime import isolated, timing
+
+
+@dataclass(frozen=True)
+class FileBenchmark:
+    """One file: median seconds per item, how many times faster than the baseline, bytes."""
+
+    path: str
+    latency: float
+    speedup: float
+    bytes: int
+    bytes_gzip: int
+    memory: int | None
+
+
+@dataclass(frozen=True)
+class BenchmarkReport:
+    """All files, the first one being the baseline; and where it was measured."""
+
+    files: tuple[FileBenchmark, ...]
+    rounds: int
+    threads: int
+    machine: str
+
+    def to_dict(self):
+        return asdict(self)
+
+    def __str__(self):
+        rows = [
+            (
+                each.path,
+                f"{each.latency * 1e6:.1f}",
+                f"{each.speedup:.2f}x",
+                tables.size(each.bytes),
+                tables.size(each.bytes_gzip),
+                "-" if each.memory is None else tables.size(each.memory),
+            )
+            for each in self.files
+        ]
+        columns = ["file", "median us>", "against the first>", "size>", "gzipped>", "memory>"]
+        where = f"{self.rounds} interleaved rounds, batch 1, {self.threads} thread(s), {self.machine}"
+        return f"{tables.render(tables.build(None, columns, rows))}\n{where}"
+
+
+def benchmark(files, rounds=200, threads=1, progress=None):
+    """Latency at batch 1, size and memory of files, interleaved in one run.
+
+    Medians over the rounds; the speed-up is the median of the ratios round by round, which holds when the machine's
+    speed drifts. Memory is what loading and running the file adds to a process of its own, in bytes
+    (`None` where the system does not tell).
+
+    Args:
+        files: paths of `.tflite` or `.onnx` files, or `Artifact`s; the first one is the baseline.
+        rounds: how often each file has its turn.
+        threads: number of threads of each runtime.
+        progress: called with (rounds done, rounds).
+
+    Returns:
+        A `BenchmarkReport`: `.files`, printable, `.to_dict()`.
+    """
+    paths = [Path(getattr(each, "path", each)) for each in (files if isinstance(files, list | tuple) else [files])]
+    if not paths or rounds < 1:
+        raise ValueError(f"At least one file and one round are needed. Received: {len(paths)} files, rounds={rounds}")
+    memory = {path: isolated.memory(path, threads) for path in paths}
+    seconds = timing.interleaved(paths, rounds, threads, progress=progress or (lambda done, total: None))
+    speedup = timing.ratios(seconds, paths[0])
+    return BenchmarkReport(
+        tuple(
+            FileBenchmark(
+                str(path),
+                statistics.median(seconds[path]),
+                speedup[path],
+                path.stat().st_size,
+                len(gzip.compress(path.read_bytes(), 9, mtime=0)),
+                memory[path],
+            )
+            for path in paths
+        ),
+        rounds,
+        threads,
+        f"{platform.machine()}, {platform.system()}",
+    )

@@ -1,0 +1,86 @@
+"""What an export gives: the file, and what is known about it."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_sparse.report import tables
+
+
+@dataclass(frozen=True)
+class TensorReport:
+    """One kernel in the file. `bytes` are those of its values, `stored_as` is its name in the file."""
+
+    name: str
+    stored_as: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+    zeros: int
+    sparsity: float
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How far the file's outputs, in its runtime, are from those of the Keras model, on the same samples.
+
+    `rms` and `largest` are differences of outputs, each with the tolerance that it was held to; `agreement` is the
+    fraction of samples with the same highest output, `None` where outputs are no scores.
+    """
+
+    runtime: str
+    samples: int
+    source: str
+    rms: float
+    rms_tolerance: float
+    largest: float
+    largest_tolerance: float
+    agreement: float | None
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """Scheme, sizes in bytes, every kernel, what stayed float and why, and the verifications."""
+
+    scheme: str
+    bytes: int
+    bytes_gzip: int
+    tensors: tuple[TensorReport, ...]
+    float_operations: tuple[str, ...]
+    float_layers: dict[str, str]
+    verification: tuple[Verification, ...]
+    versions: dict[str, str]
+
+    def to_dict(self):
+        return dataclasses.asdict(self)
+
+    def __str__(self):
+        rows = [
+            (t.name, t.dtype, "x".join(map(str, t.shape)), tables.size(t.bytes), t.zeros, tables.percent(t.sparsity))
+            for t in self.tensors
+        ]
+        columns = ["kernel", "type", "shape>", "size>", "zeros>", "sparsity>"]
+        lines = [tables.render(tables.build(None, columns, rows))]
+        lines.append(f"{self.scheme}: {tables.size(self.bytes)}, gzipped {tables.size(self.bytes_gzip)}")
+        lines += [
+            f"{v.runtime}: rms difference {v.rms:.3g} (tolerance {v.rms_tolerance:.3g}), largest {v.largest:.3g} "
+            f"({v.largest_tolerance:.3g}) on {v.samples} {v.source}"
+            + ("" if v.agreement is None else f"; same class on {tables.percent(v.agreement)}")
+            for v in self.verification
+        ]
+        lines += [f"float: {name}: {reason}" for name, reason in self.float_layers.items()]
+        if self.scheme != "float32" and self.float_operations:
+            lines.append("operations that compute in float: " + ", ".join(self.float_operations))
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified file: its `path`, the `target` it was made for, and the `report`."""
+
+    path: Path
+    target: str
+    report: ExportReport
+
+    def __str__(self):
+        return f"{self.path} for {self.target}\n{self.report}"

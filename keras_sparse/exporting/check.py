@@ -1,0 +1,127 @@
+"""An export is done when its file has been run in its runtime, and says what the Keras model says."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_sparse.exporting.artifact import Verification
+from keras_sparse.runtime import isolated
+
+FLOAT_TOLERANCE = 1e-4
+"""Of the largest output: float32 sums in another order, some hundred roundings of 6e-8 in a row."""
+
+SPREAD = 2.0
+"""How many times the largest difference of one random draw another one may reach."""
+
+
+class ExportError(RuntimeError):
+    """A file was made, but is not what the model is. It was not kept."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Between two sets of outputs, all outputs together."""
+
+    rms: float
+    largest: float
+
+    @classmethod
+    def of(cls, outputs, references):
+        gaps = [np.ravel(a.astype(np.float64) - b) for a, b in zip(outputs, references, strict=True)]
+        gap = np.concatenate(gaps)
+        return cls(float(np.sqrt(np.mean(gap**2))), float(np.abs(gap).max()))
+
+
+def tolerance(references, jittered):
+    """How far a right file may be from the model.
+
+    A quantized one, as far as the model is from itself when each int8 activation is off by one level at random: kernels
+    round to a neighbouring level at most. A float one, by float32's rounding.
+
+    Args:
+        references: outputs of the model.
+        jittered: outputs of the model with its activations off by one level, or `None` for a float model.
+    """
+    if jittered is not None:
+        moved = Difference.of(jittered, references)
+        return Difference(moved.rms, SPREAD * moved.largest)
+    largest = max(float(np.abs(each).max(initial=0.0)) for each in references)
+    return Difference(FLOAT_TOLERANCE * largest, FLOAT_TOLERANCE * largest)
+
+
+def weights(stored, tensors, order):
+    """{name: stored tensor} for every kernel of the model; int8 ones must be in the file value for value.
+
+    Folding a batch norm multiplies a channel, which leaves its integers as they are, or all negated.
+
+    Args:
+        stored: `StoredModel` of the file.
+        tensors: `SparseTensor`s of the model.
+        order: the name of the layout's axis order, "tflite" or "onnx".
+
+    Raises:
+        ExportError: a kernel is not in the file; it is named.
+    """
+    found, taken = {}, set()
+    for tensor in tensors:
+        axes = getattr(tensor.layout, order)
+        if axes is None:
+            continue
+        wanted = tensor.layout.to(axes, tensor.values)
+        match = next(
+            (each for each in stored.tensors if id(each) not in taken and _holds(each, wanted)),
+            None,
+        )
+        if match is None and (tensor.scale is not None or tensor.zeros):
+            raise ExportError(
+                f"{tensor.name}: its {wanted.dtype} values {wanted.shape} with {tensor.zeros} zeros are not in the file."
+            )
+        if match is not None:
+            taken.add(id(match))
+            found[tensor.name] = match
+    return found
+
+
+def _holds(stored, wanted):
+    if stored.values.shape != wanted.shape or stored.values.dtype != wanted.dtype:
+        return False
+    if wanted.dtype != np.int8:
+        return bool((stored.values[wanted == 0] == 0).all())
+    if stored.zero_point is None or np.any(stored.zero_point):
+        return False
+    axis = stored.channel_axis or 0
+    a, b = (np.moveaxis(each.astype(np.int16), axis, 0).reshape(each.shape[axis], -1) for each in (stored.values, wanted))
+    return bool(np.all((a == b).all(1) | (a == -b).all(1)))
+
+
+def outputs(path, runtime, arrays, references, jittered, source, delegates=True):
+    """Runs the file in a process of its own and holds its outputs against the model's.
+
+    Returns:
+        A `Verification`.
+
+    Raises:
+        ExportError: outputs are further away than the tolerance, of another shape, or not finite.
+        RuntimeFailure: the runtime did not load or run the file.
+    """
+    made = isolated.run(path, arrays, delegates=delegates)
+    shapes = [each.shape for each in made], [each.shape for each in references]
+    if shapes[0] != shapes[1]:
+        raise ExportError(f"In {runtime}, the file's outputs have the shapes {shapes[0]}, the model's {shapes[1]}.")
+    if not all(np.isfinite(each).all() for each in made):
+        raise ExportError(f"In {runtime}, the file's outputs are not finite.")
+    gap, allowed = Difference.of(made, references), tolerance(references, jittered)
+    if gap.rms > allowed.rms or gap.largest > allowed.largest:
+        raise ExportError(
+            f"In {runtime}, the file's outputs differ from the model's by {gap.rms:.3g} rms and {gap.largest:.3g} at "
+            f"most; {allowed.rms:.3g} and {allowed.largest:.3g} are allowed."
+        )
+    return Verification(
+        runtime, len(arrays[0]), source, gap.rms, allowed.rms, gap.largest, allowed.largest, _agreement(made, references)
+    )
+
+
+def _agreement(made, references):
+    if len(made) != 1 or made[0].ndim != 2 or made[0].shape[1] < 2:
+        return None
+    return float(np.mean(made[0].argmax(1) == references[0].argmax(1)))

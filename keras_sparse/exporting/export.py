@@ -1,0 +1,171 @@
+"""`export`: strip, convert, write, run, compare."""
+
+import bisect
+import gzip
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_sparse import target as targets
+from keras_sparse.exporting import check
+from keras_sparse.exporting.artifact import Artifact, ExportReport, TensorReport
+from keras_sparse.exporting.atomic import write_atomically
+from keras_sparse.runtime.isolated import RuntimeFailure
+from keras_sparse.train.calibrate import calibrate
+from keras_sparse.train.strip import fixed_ranges, jittered, stripped
+from keras_sparse.versions import versions
+
+SAMPLES = 256
+"""Samples that a file is verified on, at most."""
+
+QUANTIZE = (None, "int8")
+
+
+def export(model, path, target=None, samples=None, quantize=None):
+    """Writes `model` as a file for its runtime, verified: it was run there, and compared with the model.
+
+    Nothing is written unless all holds: every int8 kernel is in the file value for value with exactly its zeros, and the
+    outputs in the runtime (LiteRT with its default delegates and without, or ONNX Runtime) differ from the model's by no
+    more than the rounding of the scheme explains.
+
+    Args:
+        model: a functional or Sequential Keras model, plain or prepared.
+        path: where to, ending in ".tflite" or ".onnx".
+        target: "litert" or "onnxruntime"; by default what the suffix says.
+        samples: inputs as `model.predict` takes them, items along the first axis. The file is verified on the first 256;
+            without samples, on random inputs.
+        quantize: `None` keeps what training did; "int8" calibrates a float model with `samples`.
+
+    Returns:
+        An `Artifact`: `.path`, `.target`, `.report` (printable, `.to_dict()`).
+
+    Raises:
+        ExportError: the file is not what the model is; names the layer.
+        RuntimeFailure: the runtime does not load or run it.
+    """
+    chosen, path = targets.find(path, target), Path(path)
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a Keras model. Received: {type(model).__name__}")
+    if quantize not in QUANTIZE:
+        raise ValueError(f"quantize must be one of {QUANTIZE}. Received: quantize={quantize!r}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
+    if quantize == "int8":
+        if samples is None:
+            raise ValueError('quantize="int8" measures activation ranges on samples. Received: samples=None')
+        model = calibrate(model, samples)
+    return _Export(stripped(model), chosen, samples).run(path)
+
+
+class _Export:
+    def __init__(self, parts, target, samples):
+        self.parts, self.target = parts, target
+        self.model = parts.model
+        self.quantized = bool(fixed_ranges(self.model))
+        self.source = "random inputs" if samples is None else "samples"
+        self.inputs = self.random_inputs() if samples is None else self.given_inputs(samples)
+
+    def run(self, path):
+        emit, read, conversions = _format(self.target)
+        data = emit(self.model, self.quantized)
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder, path.name)
+            made.write_bytes(data)
+            stored = read(made)
+            found = check.weights(stored, self.parts.tensors, path.suffix.removeprefix("."))
+            verification = self.verify(made)
+        write_atomically(path, data)
+        report = ExportReport(
+            scheme="int8" if self.quantized else "float32",
+            bytes=len(data),
+            bytes_gzip=len(gzip.compress(data, 9, mtime=0)),
+            tensors=tuple(_tensor(name, each) for name, each in found.items()),
+            float_operations=tuple(f"{o.name} ({o.output})" for o in stored.float_operations(conversions)),
+            float_layers=self.parts.float_layers if self.quantized else {},
+            verification=tuple(verification),
+            versions=versions(),
+        )
+        return Artifact(path, self.target.name, report)
+
+    def verify(self, made):
+        try:
+            return self.compare(self.model, made)
+        except (check.ExportError, RuntimeFailure) as error:
+            layer = self.first_wrong(type(error), made.parent)
+            raise type(error)(f"{error} The first layer that shows it is {layer!r}.") from error
+
+    def compare(self, model, made):
+        references = predict(model, self.inputs)
+        moved = predict(jittered(model), self.inputs) if fixed_ranges(model) else None
+        ways = [("LiteRT", True), ("LiteRT without delegates", False)] if self.target.name == "litert" else None
+        return [
+            check.outputs(made, name, self.inputs, references, moved, self.source, delegates)
+            for name, delegates in ways or [("ONNX Runtime", True)]
+        ]
+
+    def first_wrong(self, kind, folder):
+        """The first layer whose output is wrong, or does not run: exports the model up to it, by halves."""
+        layers = [layer for layer in self.model.layers if not isinstance(layer, keras.layers.InputLayer)]
+
+        def wrong(layer):
+            part = keras.Model(self.model.inputs, layer.output)
+            made = Path(folder, f"part{self.target.suffix}")
+            made.write_bytes(_format(self.target)[0](part, bool(fixed_ranges(part))))
+            try:
+                self.compare(part, made)
+            except (check.ExportError, RuntimeFailure):
+                return True
+            return False
+
+        return layers[min(bisect.bisect_left(layers, True, key=wrong), len(layers) - 1)].name
+
+    def given_inputs(self, samples):
+        names = [tensor.name for tensor in self.model.inputs]
+        if isinstance(samples, dict):
+            samples = [samples[name] for name in names]
+        arrays = [np.asarray(each)[:SAMPLES] for each in (samples if isinstance(samples, list | tuple) else [samples])]
+        if len(arrays) != len(names):
+            raise ValueError(f"samples must be {len(names)} arrays, for {names}. Received: {len(arrays)}")
+        for tensor, array in zip(self.model.inputs, arrays, strict=True):
+            if len(array) == 0 or array.shape[1:] != tuple(tensor.shape[1:]):
+                raise ValueError(f"samples for {tensor.name!r} have the shape {(None, *tensor.shape[1:])}. "
+                                 f"Received: {array.shape}")  # fmt: skip
+        return [array.astype(tensor.dtype) for tensor, array in zip(self.model.inputs, arrays, strict=True)]
+
+    def random_inputs(self):
+        """Within the range of the input where that is known, else normal; integers are 0 or 1."""
+        ranges = fixed_ranges(self.model)
+        low, high = (ranges[0].low, ranges[0].high) if ranges else (-1.0, 1.0)
+        generator, arrays = np.random.default_rng(0), []
+        for tensor in self.model.inputs:
+            shape = (32, *tensor.shape[1:])
+            whole = not tensor.dtype.startswith("float")
+            drawn = generator.integers(0, 2, shape) if whole else generator.uniform(low, high, shape)
+            arrays.append(drawn.astype(tensor.dtype))
+        return arrays
+
+
+def predict(model, arrays):
+    """The model's outputs as a list of arrays, one per output."""
+    outputs = model.predict(keras.tree.pack_sequence_as(model.input, arrays), verbose=0)
+    return keras.tree.flatten(outputs)
+
+
+def _format(target):
+    """`(emit, read, conversions)` of the target's format, imported only when it is written."""
+    if target.name == "litert":
+        from keras_sparse.exporting import tflite, tflite_file
+
+        return tflite.emit, tflite_file.read, tflite_file.CONVERSIONS
+    from keras_sparse.exporting import onnx, onnx_file
+
+    return onnx.emit, onnx_file.read, onnx_file.CONVERSIONS
+
+
+def _tensor(name, stored):
+    values = stored.values
+    return TensorReport(
+        name, stored.name, values.dtype.name, values.shape, values.nbytes, stored.zeros, stored.zeros / values.size
+    )

@@ -1,0 +1,73 @@
+"""Emits `.onnx`: tf2onnx makes the graph and the activations' Q/DQ pairs; the weights' are ours (`onnx_qdq.py`)."""
+
+import contextlib
+import io
+import logging
+
+import keras
+import onnx
+import tensorflow as tf
+import tf2onnx
+
+from keras_sparse.exporting import onnx_qdq
+from keras_sparse.exporting.check import ExportError
+
+OPSET = 17
+"""Has per-channel QuantizeLinear and DequantizeLinear (13), and is read by every ONNX Runtime since 1.12."""
+
+
+def emit(model, quantized):
+    """The bytes of a `.onnx` file that takes any batch.
+
+    Args:
+        model: a stripped Keras model.
+        quantized: whether it has fixed ranges; weights become int8 initializers and biases int32.
+    """
+    names = [each.name for each in model.inputs]
+    signature = [tf.TensorSpec((None, *each.shape[1:]), each.dtype, name=each.name) for each in model.inputs]
+
+    @tf.function(input_signature=signature)
+    def serve(*inputs):
+        outputs = model(keras.tree.pack_sequence_as(model.input, list(inputs)), training=False)
+        return {name: value for name, value in zip(_output_names(model), keras.tree.flatten(outputs), strict=True)}
+
+    with _quiet():
+        proto, _ = tf2onnx.convert.from_function(serve, input_signature=signature, opset=OPSET)
+    if quantized:
+        onnx_qdq.quantize(proto.graph)
+    _name_batches(proto.graph)
+    proto.producer_name = "keras_sparse"
+    try:
+        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
+        onnx.checker.check_model(inferred, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        # tf2onnx leaves operations that it does not know as they are.
+        raise ExportError(f"The model has an operation with no ONNX form: {' '.join(str(error).split())}") from error
+    if sorted(each.name for each in inferred.graph.input) != sorted(names):
+        raise ExportError(f"The inputs should be {names}. Received: {[each.name for each in inferred.graph.input]}")
+    return inferred.SerializeToString()
+
+
+def _output_names(model):
+    return [f"output_{index}" for index in range(len(model.outputs))] if len(model.outputs) > 1 else ["output"]
+
+
+def _name_batches(graph):
+    for value in (*graph.input, *graph.output):
+        if value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].dim_param = "batch"
+
+
+@contextlib.contextmanager
+def _quiet():
+    """tf2onnx reports its steps as warnings and on standard output."""
+    loggers = [logging.getLogger("tf2onnx"), tf.get_logger()]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,60 @@
+"""Reads `.onnx` files without running them."""
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from keras_sparse.exporting.stored import Operation, StoredModel, StoredTensor
+
+CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
+
+
+def read(path):
+    """The constants and the operations of a file. Raises ValueError for what is not an `.onnx` file."""
+    try:
+        model = onnx.load(str(path))
+    except DecodeError as error:
+        raise ValueError(f"{path} is not an .onnx file, or is damaged: {error}") from error
+    if not model.graph.node:
+        raise ValueError(f"{path} is not an .onnx file: its graph is empty")
+    graph = model.graph
+    values = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    quantization = {node.input[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
+    tensors = tuple(_tensor(name, value, quantization.get(name), values) for name, value in values.items())
+    return StoredModel(tensors, tuple(_operations(graph)))
+
+
+def _tensor(name, values, node, constants):
+    if node is None:
+        return StoredTensor(name, values)
+    scale = np.atleast_1d(constants[node.input[1]])
+    zero_point = np.atleast_1d(constants[node.input[2]]) if len(node.input) > 2 else np.zeros(scale.shape, np.int8)
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+    return StoredTensor(name, values, scale, zero_point, axis if scale.size > 1 else None)
+
+
+def _operations(graph):
+    """Operations that are computed in int8 are those whose inputs come from and whose outputs go to Q/DQ pairs."""
+    producer = {name: node for node in graph.node for name in node.output}
+    users = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    types = {each.name: each.type.tensor_type.elem_type for each in (*graph.value_info, *graph.output)}
+    for node in graph.node:
+        kind = onnx.TensorProto.DataType.Name(types.get(node.output[0], 0)).lower()
+        kind = {"float": "float32", "undefined": "float32"}.get(kind, kind)
+        if kind == "float32" and node.op_type not in CONVERSIONS and _quantized(node, producer, users):
+            kind = "int8"
+        yield Operation(node.op_type, node.output[0], kind)
+
+
+def _quantized(node, producer, users):
+    before = producer.get(node.input[0]) if node.input else None
+    after = users.get(node.output[0], [])
+    while len(after) == 1 and after[0].op_type in ("Relu", "Clip"):
+        after = users.get(after[0].output[0], [])
+    if node.op_type in ("Relu", "Clip") and before is not None and before.op_type not in CONVERSIONS:
+        return _quantized(before, producer, users)
+    from_int8 = before is not None and before.op_type == "DequantizeLinear"
+    return from_int8 and bool(after) and all(each.op_type == "QuantizeLinear" for each in after)

@@ -1,0 +1,173 @@
+"""Rewrites the float weights of an ONNX graph, which lie on an int8 grid, as int8 initializers with DequantizeLinear.
+
+tf2onnx turns the FakeQuant of activations into QuantizeLinear/DequantizeLinear pairs, and leaves weights float. ONNX
+Runtime uses its int8 kernels where weights are int8, biases int32 with scale `input scale * weight scale`, and inputs
+and outputs have Q/DQ pairs; a missing one costs more than a float layer (RUNTIMES: 1,900 us instead of 91 us).
+"""
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+from keras_sparse.int8 import WEIGHT_MAX
+
+MOVES = ("MaxPool", "GlobalMaxPool", "Pad", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice")
+"""Operations that only move values: their output has the Q/DQ pair of their input."""
+
+GRID_TOLERANCE = 1e-5
+"""Relative distance up to which folded weights count as lying on their int8 grid: a few roundings of float32."""
+
+
+def quantize(graph):
+    """Rewrites `graph` in place: folds batch norms, joins MatMul and Add, and makes weights int8 and biases int32."""
+    rewrite = _Rewrite(graph)
+    rewrite.fold_affine()
+    rewrite.join_bias()
+    rewrite.repeat_after_moves()
+    rewrite.weights()
+    rewrite.finish()
+
+
+class _Rewrite:
+    def __init__(self, graph):
+        self.graph = graph
+        self.constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+        self.nodes = list(graph.node)
+        self.outputs = {each.name for each in graph.output}
+
+    def producer(self, name):
+        return next((node for node in self.nodes if name in node.output), None)
+
+    def users(self, name):
+        return [node for node in self.nodes if name in node.input]
+
+    def constant(self, name, values):
+        """A new initializer, of that name or the next free one after it; returns its name."""
+        number, unique = 1, name
+        while unique in self.constants:
+            number += 1
+            unique = f"{name}_{number}"
+        self.constants[unique] = values
+        return unique
+
+    def only_user(self, node, op_type):
+        """The node of that type that alone uses the output of `node`, with a constant as its other input, or `None`."""
+        users = self.users(node.output[0])
+        alone = len(users) == 1 and users[0].op_type == op_type and node.output[0] not in self.outputs
+        if not alone or not any(name in self.constants for name in users[0].input):
+            return None
+        return users[0]
+
+    def other(self, node):
+        return next(self.constants[name] for name in node.input if name in self.constants)
+
+    def drop(self, node, into):
+        """Removes `node`, whose output `into` now makes."""
+        into.output[0] = node.output[0]
+        self.nodes.remove(node)
+
+    def fold_affine(self):
+        """Multiplications and additions by one constant per channel, after a convolution, become its weights and bias."""
+        for conv in [node for node in self.nodes if node.op_type == "Conv"]:
+            weights = self.constants.get(conv.input[1])
+            bias = self.constants[conv.input[2]] if len(conv.input) > 2 else np.zeros(len(weights), np.float32)
+            folded = False
+            while (after := self.only_user(conv, "Mul") or self.only_user(conv, "Add")) is not None:
+                factor = self.other(after)
+                if factor.size not in (1, len(weights)) or factor.size != max((1, *factor.shape[-3:-2])):
+                    break
+                factor = np.broadcast_to(factor.ravel(), len(weights))
+                if after.op_type == "Mul":
+                    weights = weights * factor.reshape(-1, *[1] * (weights.ndim - 1))
+                    bias = bias * factor
+                else:
+                    bias = bias + factor
+                self.drop(after, conv)
+                folded = True
+            if folded:
+                del conv.input[1:]
+                conv.input.extend(
+                    [self.constant(f"{conv.name}/weights", weights), self.constant(f"{conv.name}/bias", bias)]
+                )
+
+    def join_bias(self):
+        """MatMul and the Add after it become Gemm, which has an int32 bias."""
+        for node in [node for node in self.nodes if node.op_type == "MatMul"]:
+            weights = self.constants.get(node.input[1])
+            if weights is None or weights.ndim != 2:
+                continue
+            add = self.only_user(node, "Add")
+            if add is None or self.other(add).shape not in ((weights.shape[1],), (1, weights.shape[1])):
+                continue
+            bias = self.constant(f"{node.input[1]}_bias", self.other(add).ravel())
+            gemm = helper.make_node("Gemm", [*node.input, bias], [node.output[0]], name=node.name)
+            self.nodes[self.nodes.index(node)] = gemm
+            self.drop(add, gemm)
+
+    def repeat_after_moves(self):
+        """DequantizeLinear -> move becomes DequantizeLinear -> move -> QuantizeLinear -> DequantizeLinear."""
+        for move in [node for node in self.nodes if node.op_type in MOVES]:
+            before = self.producer(move.input[0])
+            users = self.users(move.output[0])
+            if before is None or before.op_type != "DequantizeLinear" or not users:
+                continue
+            if any(user.op_type == "QuantizeLinear" for user in users):
+                continue
+            raw, quantized, out = f"{move.output[0]}/raw", f"{move.output[0]}/quantized", move.output[0]
+            move.output[0] = raw
+            at = self.nodes.index(move) + 1
+            self.nodes[at:at] = [
+                helper.make_node("QuantizeLinear", [raw, *before.input[1:]], [quantized], name=f"{out}/quantize"),
+                helper.make_node("DequantizeLinear", [quantized, *before.input[1:]], [out], name=f"{out}/dequantize"),
+            ]
+
+    def weights(self):
+        """Weights between a DequantizeLinear and a QuantizeLinear become int8, and their biases int32."""
+        for node in [node for node in self.nodes if node.op_type in ("Conv", "MatMul", "Gemm")]:
+            before = self.producer(node.input[0])
+            values = self.constants.get(node.input[1])
+            if values is None or before is None or before.op_type != "DequantizeLinear":
+                continue
+            axis = 0 if node.op_type == "Conv" else values.ndim - 1
+            split = on_grid(values, axis)
+            if split is None:
+                continue
+            weights, scale = split
+            if len(node.input) > 2:
+                bias = self.constants[node.input[2]]
+                step = (self.constants[before.input[1]] * scale).astype(np.float32)
+                rounded = np.clip(np.rint(bias / step), -(2.0**31) + 128, 2.0**31 - 128).astype(np.int32)
+                node.input[2] = self.dequantized(node, node.input[2], rounded, step, 0)
+            node.input[1] = self.dequantized(node, node.input[1], weights, scale, axis)
+
+    def dequantized(self, node, name, values, scale, axis):
+        """The output of a DequantizeLinear of a new initializer, put before `node`."""
+        stored = self.constant(f"{name}/int", values)
+        scales = self.constant(f"{name}/scale", scale)
+        zeros = self.constant(f"{name}/zero_point", np.zeros(scale.shape, values.dtype))
+        out = f"{stored}/dequantized"
+        convert = helper.make_node("DequantizeLinear", [stored, scales, zeros], [out], name=out, axis=axis)
+        self.nodes.insert(self.nodes.index(node), convert)
+        return out
+
+    def finish(self):
+        """Writes the nodes back, and those constants that are still used."""
+        used = {name for node in self.nodes for name in node.input}
+        del self.graph.node[:], self.graph.initializer[:], self.graph.value_info[:]
+        self.graph.node.extend(self.nodes)
+        self.graph.initializer.extend(
+            numpy_helper.from_array(np.asarray(values, order="C"), name)
+            for name, values in self.constants.items()
+            if name in used
+        )
+
+
+def on_grid(values, axis):
+    """`(int8 values, float32 scales)` of weights that lie on a symmetric grid per channel along `axis`, else `None`."""
+    others = tuple(each for each in range(values.ndim) if each != axis)
+    peak = np.abs(values).max(axis=others, keepdims=True)
+    scale = np.where(peak > 0, peak / WEIGHT_MAX, 1.0).astype(np.float32)
+    levels = values / scale
+    rounded = np.rint(levels)
+    if np.abs(levels - rounded).max(initial=0.0) > GRID_TOLERANCE * WEIGHT_MAX:
+        return None
+    return rounded.astype(np.int8), scale.ravel()

@@ -1,0 +1,47 @@
+"""Scales and rounding of the int8 scheme: symmetric per-channel weights, asymmetric per-tensor activations.
+
+Zero maps to zero and nothing else does: a weight that training kept is never rounded away, so the zeros in a file are
+exactly the zeros of the mask, and a pattern that holds in float holds in int8.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+QMIN, QMAX = -128, 127
+WEIGHT_MAX = 127
+"""Weights use [-127, 127], so that negation and every runtime's kernels are exact."""
+
+
+def weight_scale(weights: np.ndarray, channel_axes: tuple[int, ...]) -> np.ndarray:
+    """float32 scale per output channel, shaped to broadcast: `max|w| / 127`, and 1 for a channel of zeros.
+
+    >>> weight_scale(np.float32([[127.0, 0.0], [-254.0, 0.0]]), (1,)).tolist()
+    [[2.0, 1.0]]
+    """
+    reduce = tuple(axis for axis in range(weights.ndim) if axis not in channel_axes)
+    peak = np.abs(weights.astype(np.float32)).max(axis=reduce, keepdims=True, initial=0.0)
+    scale: np.ndarray = np.where(peak > 0, peak / np.float32(WEIGHT_MAX), np.float32(1.0))
+    return scale.astype(np.float32)
+
+
+def quantize_weights(weights: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """`q = round(w / scale)` in [-127, 127], halves to even, and at least 1 in magnitude where `w` is not 0.
+
+    >>> quantize_weights(np.float32([0.0, 0.1, -0.1, 2.5, 500.0]), np.float32(1.0)).tolist()
+    [0, 1, -1, 2, 127]
+    """
+    scaled = weights.astype(np.float32) / scale
+    rounded = np.sign(scaled) * np.maximum(np.abs(np.rint(scaled)), 1.0)
+    return np.clip(rounded, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
+
+
+def range_parameters(low: float, high: float) -> tuple[np.float32, int]:
+    """Scale and zero point of an activation range, widened to hold 0 exactly, as FakeQuant nudges it.
+
+    >>> range_parameters(0.0, 255.0)
+    (np.float32(1.0), -128)
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = np.float32((high - low) / (QMAX - QMIN)) if high > low else np.float32(1.0)
+    return scale, int(np.clip(np.rint(QMIN - low / scale), QMIN, QMAX))

@@ -1,0 +1,241 @@
+"""What is done to which layers, when: rules, and their YAML."""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from keras_sparse import allocation, criterion, pattern, schedule
+from keras_sparse.pattern import Pattern, RankedPattern
+from keras_sparse.schedule import Constant, Schedule, Step, check_step
+
+FORMAT = 1
+
+
+def members(module: Any, base: type) -> dict[str, type]:
+    """The public concrete classes of `module` under `base`: a new pattern or schedule is known to YAML by being there."""
+    return {
+        name: cls
+        for name, cls in vars(module).items()
+        if inspect.isclass(cls) and issubclass(cls, base) and not inspect.isabstract(cls) and name[0] != "_"
+    }
+
+
+PATTERNS = members(pattern, Pattern)
+SCHEDULES = members(schedule, Schedule)
+SCHEMES = ("int8",)
+
+
+def matches(match: str | Sequence[str], path: str) -> bool:
+    """Whether the glob, or one of several, matches the variable's path or the end of it after a "/".
+
+    >>> matches("conv*/kernel", "model/conv_1/kernel"), matches("conv", "conv_1/kernel")
+    (True, False)
+    """
+    globs = [match] if isinstance(match, str) else match
+    return any(fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(path, f"*/{glob}") for glob in globs)
+
+
+def _check_match(match: object) -> None:
+    globs = [match] if isinstance(match, str) else match
+    if not isinstance(globs, list | tuple) or not globs or not all(isinstance(g, str) and g for g in globs):
+        raise TypeError(f"match must be a glob over variable paths, or a list of globs. Received: match={match!r}")
+
+
+@dataclass(frozen=True)
+class Prune:
+    """One rule: prune the matched kernels to `pattern`, as `schedule` says.
+
+    Args:
+        pattern: which zeros: `Unstructured`, `Block` or `NofM`.
+        schedule: when: `OneShot`, `Linear`, `Cubic` or `Constant`.
+        match: glob over variable paths such as "conv*/kernel", or a list of globs; "*" is every kernel.
+        criterion: what matters; "magnitude".
+        scope: "layer" (each kernel gets the pattern's sparsity) or "global" (all of the rule's kernels together).
+    """
+
+    pattern: Pattern
+    schedule: Schedule
+    match: str | Sequence[str] = "*"
+    criterion: str = "magnitude"
+    scope: str = "layer"
+
+    def __post_init__(self) -> None:
+        for name, value, base in (("pattern", self.pattern, Pattern), ("schedule", self.schedule, Schedule)):
+            if not isinstance(value, base):
+                raise TypeError(f"{name} must be a {base.__name__}. Received: {name}={value!r}")
+        _check_match(self.match)
+        criterion.get(self.criterion)
+        allocation.get(self.scope)
+        if self.scope == "global" and not isinstance(self.pattern, RankedPattern):
+            raise ValueError(
+                f'scope="global" ranks units over layers, and {self.pattern} keeps the same number in every group. '
+                'Use scope="layer".'
+            )
+        if self.scope == "global" and isinstance(self.schedule, Constant):
+            raise ValueError('Constant() keeps the zeros of each layer where they are: use scope="layer".')
+
+    def to_dict(self) -> dict[str, object]:
+        return {
+            "rule": "Prune",
+            "pattern": self.pattern.to_dict(),
+            "schedule": self.schedule.to_dict(),
+            "match": self.match if isinstance(self.match, str) else list(self.match),
+            "criterion": self.criterion,
+            "scope": self.scope,
+        }
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """One rule: quantization-aware training of the matched layers.
+
+    Args:
+        scheme: "int8": symmetric per-channel weights, asymmetric per-tensor activations.
+        match: glob over the paths of kernels, or a list of globs. Layers without a kernel (Add, pooling, ...) follow
+            the layers around them.
+        begin: optimizer step or fraction of the fit at which fake quantization is switched on.
+        freeze: optimizer step or fraction after which activation ranges are learned no more; `None`: learned to the end.
+    """
+
+    scheme: str = "int8"
+    match: str | Sequence[str] = "*"
+    begin: Step = 0.0
+    freeze: Step | None = None
+
+    def __post_init__(self) -> None:
+        if self.scheme not in SCHEMES:
+            raise ValueError(f"Unknown scheme. Known ones: {list(SCHEMES)}. Received: scheme={self.scheme!r}")
+        _check_match(self.match)
+        check_step("begin", self.begin)
+        if self.freeze is not None:
+            check_step("freeze", self.freeze)
+            if type(self.freeze) is type(self.begin) and self.freeze <= self.begin:
+                raise ValueError(
+                    "freeze must come after begin, or no range is ever learned. "
+                    f"Received: begin={self.begin!r}, freeze={self.freeze!r}"
+                )
+
+    def to_dict(self) -> dict[str, object]:
+        return {
+            "rule": "Quantize",
+            "scheme": self.scheme,
+            "match": self.match if isinstance(self.match, str) else list(self.match),
+            "begin": self.begin,
+            "freeze": self.freeze,
+        }
+
+
+Rule = Prune | Quantize
+RULES: dict[str, type[Prune] | type[Quantize]] = {"Prune": Prune, "Quantize": Quantize}
+
+
+class Recipe:
+    """What is done to which layers, when: any number of `Prune` rules and at most one `Quantize` rule.
+
+    Where several `Prune` rules match one kernel, the first one has it.
+
+    >>> from keras_sparse.pattern import Unstructured
+    >>> from keras_sparse.schedule import Cubic
+    >>> recipe = Recipe([Prune(Unstructured(0.8), Cubic(begin=0.1, end=0.6)), Quantize(begin=0.6)])
+    >>> Recipe.from_dict(recipe.to_dict()) == recipe
+    True
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules: tuple[Rule, ...] = tuple(rules)
+        for rule in self.rules:
+            if not isinstance(rule, Prune | Quantize):
+                raise TypeError(f"A recipe is a list of rules ({sorted(RULES)}). Received: {rule!r}")
+        if not self.rules:
+            raise ValueError("A recipe needs at least one rule. Received: an empty list")
+        if sum(isinstance(rule, Quantize) for rule in self.rules) > 1:
+            raise ValueError("A recipe has at most one Quantize rule; give it a list of globs as match.")
+
+    @property
+    def prune(self) -> tuple[Prune, ...]:
+        return tuple(rule for rule in self.rules if isinstance(rule, Prune))
+
+    @property
+    def quantize(self) -> Quantize | None:
+        return next((rule for rule in self.rules if isinstance(rule, Quantize)), None)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recipe) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(repr(self.to_dict()))
+
+    def __repr__(self) -> str:
+        return f"Recipe({list(self.rules)!r})"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"format": FORMAT, "rules": [rule.to_dict() for rule in self.rules]}
+
+    @classmethod
+    def from_dict(cls, data: object) -> Recipe:
+        """The recipe of a plain dictionary; what is unknown or missing is refused with what is known."""
+        content = _mapping("recipe", data, required={"rules"}, optional={"format"})
+        if content.get("format", FORMAT) != FORMAT:
+            raise ValueError(f"This version reads recipe format {FORMAT}. Received: format={content['format']!r}")
+        if not isinstance(content["rules"], list):
+            raise TypeError(f"rules must be a list. Received: rules={content['rules']!r}")
+        return cls([_rule(f"rules[{index}]", rule) for index, rule in enumerate(content["rules"])])
+
+    def save(self, path: str | Path) -> None:
+        """Writes the recipe as YAML."""
+        text = yaml.safe_dump(self.to_dict(), sort_keys=False)
+        Path(path).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recipe:
+        """Reads a recipe from YAML. Errors name the file and the place in it."""
+        try:
+            return cls.from_dict(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not YAML: {error}") from error
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{path}: {error}") from error
+
+
+def _mapping(where: str, data: object, required: set[str], optional: set[str]) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise TypeError(f"{where} must be a mapping with the keys {sorted(required | optional)}. Received: {data!r}")
+    unknown, missing = set(data) - required - optional, required - set(data)
+    if unknown:
+        raise ValueError(
+            f"{where} has unknown keys {sorted(map(str, unknown))}. Known ones: {sorted(required | optional)}"
+        )
+    if missing:
+        raise ValueError(f"{where} lacks the keys {sorted(missing)}. Received: {dict(data)!r}")
+    return data
+
+
+def _construct(where: str, data: object, kinds: Mapping[str, type], tag: str) -> Any:
+    """The object that `data` describes: its class is named by `data[tag]`, all other keys are its arguments."""
+    if not isinstance(data, Mapping) or tag not in data:
+        raise TypeError(f"{where} must be a mapping with the key {tag!r}. Received: {data!r}")
+    name = data[tag]
+    if name not in kinds:
+        raise ValueError(f"{where} has an unknown {tag}. Known ones: {sorted(kinds)}. Received: {name!r}")
+    parameters = inspect.signature(kinds[name]).parameters.values()
+    required = {p.name for p in parameters if p.default is p.empty}
+    arguments = dict(_mapping(f"{where} ({name})", data, required | {tag}, {p.name for p in parameters} - required))
+    del arguments[tag]
+    for key, members_ in (("pattern", PATTERNS), ("schedule", SCHEDULES)):
+        if tag == "rule" and key in arguments:
+            arguments[key] = _construct(f"{where}.{key}", arguments[key], members_, "name")
+    try:
+        return kinds[name](**arguments)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{where} ({name}): {error}") from error
+
+
+def _rule(where: str, data: object) -> Any:
+    return _construct(where, data, RULES, "rule")

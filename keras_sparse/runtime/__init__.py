@@ -1,0 +1,29 @@
+"""Runs files in the runtimes that they are made for; imports neither Keras nor TensorFlow."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_sparse import target
+
+
+def open_session(path, threads=1, delegates=True):
+    """A session for the file at `path`, by its suffix: `.inputs`, `.outputs`, `.run(arrays)`.
+
+    Args:
+        path: a `.tflite` or `.onnx` file.
+        threads: number of threads of the runtime.
+        delegates: whether LiteRT may use its default delegates (XNNPACK).
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {path}")
+    if target.find(path).name == "litert":
+        from keras_sparse.runtime.litert import Session
+    else:
+        from keras_sparse.runtime.onnxruntime import Session
+    return Session(path, threads=threads, delegates=delegates)
+
+
+def one_item(session):
+    """Inputs of one item, of zeros, to time or try a file with."""
+    return [np.zeros([size or 1 for size in port.shape], port.dtype) for port in session.inputs]

@@ -1,0 +1,106 @@
+"""Runs a file in a process of its own: one that crashes the runtime takes nothing else with it."""
+
+import argparse
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from keras_sparse.runtime import one_item, open_session
+
+
+
+PACKAGE = Path(__file__).parent.parent
+
+_BOOTSTRAP = """
+import sys, types
+package = types.ModuleType("keras_sparse")
+package.__path__ = [sys.argv.pop(1)]
+sys.modules["keras_sparse"] = package
+from keras_sparse.runtime.isolated import main
+main()
+"""
+# The child needs a runtime only. The package's own import would load TensorFlow, seconds for each file, and put its
+# copy of the runtime's symbols beside the runtime that is to be tried.
+
+
+class RuntimeFailure(RuntimeError):
+    """A runtime did not load or run a file."""
+
+
+def run(path, arrays, delegates=True, threads=1, timeout=600):
+    """The outputs of the file at `path` for `arrays`, computed in a child process.
+
+    Args:
+        path: a `.tflite` or `.onnx` file.
+        arrays: one array per input, items along the first axis.
+        timeout: seconds until the child is given up.
+
+    Raises:
+        RuntimeFailure: the runtime refused the file, crashed or hung; says which, with its last words.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = Path(folder, "in.npz"), Path(folder, "out.npz")
+        np.savez(given, *arrays)
+        _child(path, ["--given", given, "--made", made], delegates, threads, timeout)
+        with np.load(made) as outputs:
+            return [outputs[name] for name in outputs.files]
+
+
+def memory(path, threads=1, timeout=600):
+    """Bytes that loading the file and running it once add, at their peak, to a child process; `None` but on Linux."""
+    printed = _child(path, ["--memory"], True, threads, timeout).strip()
+    return int(printed) if printed else None
+
+
+def _child(path, options, delegates, threads, timeout):
+    """What the child prints."""
+    command = [sys.executable, "-c", _BOOTSTRAP, PACKAGE, path, "--threads", threads, *options]
+    command += [] if delegates else ["--no-delegates"]
+    try:
+        child = subprocess.run(
+            [str(each) for each in command], capture_output=True, text=True, errors="replace", timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeFailure(f"{path} did not finish within {timeout} s in its runtime") from error
+    if child.returncode:
+        lines = [line for line in child.stderr.strip().splitlines() if line.strip()]
+        raise RuntimeFailure(f"{path} {_cause(child.returncode)}: {lines[-1] if lines else 'no message'}")
+    return child.stdout
+
+
+def _cause(code):
+    if code < 0:
+        return f"crashed its runtime ({signal.Signals(-code).name})"
+    return f"was refused by its runtime (exit code {code})"
+
+
+def _memory(field):
+    """A figure of this process, in bytes. (`ru_maxrss` would start from the parent's.)"""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith(field))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("path")
+    parser.add_argument("--given")
+    parser.add_argument("--made")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--no-delegates", action="store_true")
+    options = parser.parse_args()
+    before = _memory("VmRSS")
+    session = open_session(options.path, options.threads, not options.no_delegates)
+    if options.memory:
+        session.run(one_item(session))
+        print("" if before is None else _memory("VmHWM") - before)
+        return
+    with np.load(options.given) as arrays:
+        inputs = [arrays[name] for name in arrays.files]
+    np.savez(options.made, *session.run(inputs))

@@ -1,0 +1,39 @@
+"""LiteRT, as a user would run it: the stock interpreter with its default delegates."""
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from keras_sparse.runtime.port import Port, check_inputs
+
+
+class Session:
+    """A `.tflite` file, loaded; `run` takes any number of items and runs the file's own batch at a time."""
+
+    def __init__(self, path, threads=1, delegates=True):
+        resolver = OpResolverType.AUTO if delegates else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self._interpreter = Interpreter(
+            model_path=str(path), num_threads=threads, experimental_op_resolver_type=resolver
+        )
+        self._interpreter.allocate_tensors()
+        self._inputs = self._interpreter.get_input_details()
+        self._outputs = self._interpreter.get_output_details()
+        self.inputs, self.outputs = ([_port(d) for d in details] for details in (self._inputs, self._outputs))
+
+    def run(self, arrays):
+        """One array per input, items along the first axis -> one array per output."""
+        arrays = check_inputs(self.inputs, arrays)
+        batch = int(self._inputs[0]["shape"][0])
+        if len(arrays[0]) % batch:
+            raise ValueError(f"The file runs {batch} items at a time. Received: {len(arrays[0])} items")
+        results = [self._run([array[i : i + batch] for array in arrays]) for i in range(0, len(arrays[0]), batch)]
+        return [np.concatenate(parts) for parts in zip(*results, strict=True)]
+
+    def _run(self, arrays):
+        for detail, array in zip(self._inputs, arrays, strict=True):
+            self._interpreter.set_tensor(detail["index"], array)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
+
+
+def _port(detail):
+    return Port(detail["name"], tuple(int(n) for n in detail["shape"]), np.dtype(detail["dtype"]).name)

@@ -1,0 +1,30 @@
+"""ONNX Runtime on the CPU, with its default graph optimizations."""
+
+import onnxruntime
+
+from keras_sparse.runtime.port import Port, check_inputs
+
+DTYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(int64)": "int64",
+          "tensor(int32)": "int32", "tensor(float16)": "float16", "tensor(bool)": "bool"}  # fmt: skip
+
+
+class Session:
+    """A `.onnx` file, loaded; `run` takes any number of items."""
+
+    def __init__(self, path, threads=1, delegates=True):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.inputs = [_port(each) for each in self._session.get_inputs()]
+        self.outputs = [_port(each) for each in self._session.get_outputs()]
+
+    def run(self, arrays):
+        """One array per input, items along the first axis -> one array per output."""
+        arrays = check_inputs(self.inputs, arrays)
+        return self._session.run(None, {port.name: array for port, array in zip(self.inputs, arrays, strict=True)})
+
+
+def _port(each):
+    shape = tuple(n if isinstance(n, int) else None for n in each.shape)
+    return Port(each.name, shape, DTYPES[each.type])

@@ -1,0 +1,62 @@
+"""Post-training quantization with the machinery of quantization-aware training."""
+
+import keras
+from keras import ops
+
+from keras_sparse.recipe import Quantize, Recipe
+from keras_sparse.train import graph, kernels
+from keras_sparse.train.prepare import prepare
+from keras_sparse.train.ranges import ActivationRange
+from keras_sparse.train.wrapper import QuantizedWeights
+
+
+def calibrate(model, samples, match="*"):
+    """A prepared model, quantized without training: each range is the minimum and maximum that `samples` reach.
+
+    Ranges are those of the float activations at inference. The weights of `model` are not changed.
+
+    Args:
+        model: a built functional or Sequential model.
+        samples: inputs as `model.predict` takes them, items along the first axis; a few hundred are enough.
+        match: glob over the paths of kernels, or a list of globs: the layers to quantize.
+
+    Returns:
+        A model with int8 wrappers and ranges switched on, for `ks.export` or for further training.
+    """
+    prepared = prepare(model, Recipe([Quantize(match=match)]))
+    observers = {}
+
+    def make(layer):
+        if isinstance(layer, ActivationRange):
+            observers[layer.name] = _Observer(name=layer.name)
+        return observers.get(layer.name)
+
+    def call(old, new, args, kwargs):
+        return new(*args) if isinstance(new, _Observer) else new(*args, **kwargs)
+
+    graph.rebuild(prepared, call, make).predict(samples, verbose=0)
+    for layer in kernels.walk(prepared):
+        if isinstance(layer, ActivationRange):
+            layer.low.assign(observers[layer.name].low)
+            layer.high.assign(observers[layer.name].high)
+            layer.batches.assign(1.0)
+        if isinstance(layer, ActivationRange | QuantizedWeights):
+            layer.active.assign(1.0)
+    return prepared
+
+
+class _Observer(keras.layers.Layer):
+    """Passes its inputs on, and holds the least and the greatest of all values that it saw, and of 0."""
+
+    def build(self, input_shape):
+        self.low = self.add_weight(name="low", shape=(), dtype="float32", initializer="zeros", trainable=False)
+        self.high = self.add_weight(name="high", shape=(), dtype="float32", initializer="zeros", trainable=False)
+
+    def call(self, inputs):
+        for tensor in keras.tree.flatten(inputs):
+            self.low.assign(ops.minimum(self.low, ops.cast(ops.min(tensor), "float32")))
+            self.high.assign(ops.maximum(self.high, ops.cast(ops.max(tensor), "float32")))
+        return inputs
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

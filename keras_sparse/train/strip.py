@@ -1,0 +1,173 @@
+"""`strip`: back from training to a plain model, and to the values that files are made of."""
+
+import itertools
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from keras_sparse.sparse_tensor import SparseTensor
+from keras_sparse.train import graph, kernels, roles
+from keras_sparse.train.fake_quant import quantize_activation
+from keras_sparse.train.ranges import ActivationRange
+from keras_sparse.train.wrapper import QuantizedWeights
+
+LEVELS = 255
+"""Steps from the lowest to the highest of the 256 levels of a range."""
+
+GRID_TOLERANCE = 1e-6
+"""Relative distance from the int8 grid up to which a kernel counts as lying on it: rounding of float32."""
+
+
+@keras.saving.register_keras_serializable(package="keras_sparse")
+class FixedRange(keras.layers.Layer):
+    """Fake-quantizes its input to int8 over the range `[low, high]`: an `ActivationRange` that has learned.
+
+    Args:
+        low: real value of the lowest level, at most 0.
+        high: real value of the highest level, at least 0.
+    """
+
+    def __init__(self, low, high, **kwargs):
+        super().__init__(**kwargs)
+        if not low <= 0.0 <= high or not low < high:
+            raise ValueError(f"A range holds 0 and is not empty. Received: low={low}, high={high}")
+        self.low, self.high = float(low), float(high)
+
+    def call(self, inputs):
+        return quantize_activation(inputs, self.low, self.high)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "low": self.low, "high": self.high}
+
+
+class Jitter(keras.layers.Layer):
+    """Moves its input by one level, up or down or not at all, at random: what the rounding of an int8 kernel may do."""
+
+    def __init__(self, level, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.level = level
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs):
+        steps = keras.random.randint(ops.shape(inputs), -1, 2, seed=self.seed_generator)
+        return inputs + self.level * ops.cast(steps, inputs.dtype)
+
+
+@dataclass(frozen=True)
+class Stripped:
+    """What an exporter takes: the plain model, and its kernels as they will be stored."""
+
+    model: keras.Model
+    tensors: tuple[SparseTensor, ...]
+    float_layers: dict[str, str]
+    """Layers that stay float in a quantized model, with the reason."""
+
+
+def strip(model):
+    """A plain Keras model with what training did in it: the zeros, int8-rounded kernels, and fixed ranges.
+
+    Wrappers are gone; kernels that were quantized lie on their int8 grid, and each learned range is a `FixedRange`
+    layer, so predictions are those of `model`. A model that was never prepared is returned as it is: its zeros are in
+    its weights.
+
+    Raises:
+        ValueError: quantization is on but a range has not seen a training batch yet; the layer is named.
+    """
+    ours = (QuantizedWeights, ActivationRange)
+    if not any(isinstance(layer, ours) for layer in kernels.walk(model)):
+        return model
+    wrapped, names = [], {}
+
+    def make(layer):
+        if isinstance(layer, ActivationRange):
+            return layer  # only its limits are used
+        if isinstance(layer, QuantizedWeights):
+            wrapped.append((layer, type(layer.layer).from_config(layer.layer.get_config())))
+            return wrapped[-1][1]
+        return None
+
+    def call(old, new, args, kwargs):
+        if not isinstance(old, ActivationRange):
+            return new(*args, **kwargs)
+        if not float(old.active):
+            return args[0]
+        low, high = _limits(old)
+
+        def fix(tensor):
+            names[old.name] = names.get(old.name, 0) + 1
+            name = old.name if names[old.name] == 1 else f"{old.name}_{names[old.name]}"
+            return FixedRange(low, high, name=name)(tensor)
+
+        return keras.tree.map_structure(fix, args[0])
+
+    plain = graph.rebuild(model, call, make)
+    for old, new in wrapped:
+        new.set_weights(old.layer.get_weights())
+        if float(old.active):
+            for kernel in kernels.find(new):
+                kernel.variable.assign(_on_grid(kernel).dense())
+    return plain
+
+
+def _limits(layer):
+    if not layer.started:
+        raise ValueError(
+            f"The range of {layer.name!r} is not known: no training batch has passed since quantization was switched "
+            "on. Train some steps more."
+        )
+    low, high = layer.limits()
+    return float(low), float(high)
+
+
+def _on_grid(kernel):
+    return SparseTensor.quantized(kernel.path, keras.ops.convert_to_numpy(kernel.variable), kernel.layout)
+
+
+def stripped(model):
+    """`strip(model)` as a functional model, with its kernels: int8 where ranges are fixed and the kernel is on a grid."""
+    plain = graph.functional(strip(model))
+    found = kernels.find(plain)
+    tensors = tuple(_tensor(kernel, bool(fixed_ranges(plain))) for kernel in found)
+    reasons = {layer.name: roles.role(layer)[1] for layer in plain.layers if roles.role(layer)[1]}
+    for kernel, tensor in zip(found, tensors, strict=True):
+        if tensor.scale is None:
+            reasons.setdefault(kernel.layer.name, "the recipe's Quantize rule does not match it")
+    return Stripped(plain, tensors, reasons)
+
+
+def fixed_ranges(model):
+    """The `FixedRange` layers of a stripped model; a model without any is float."""
+    return [layer for layer in model.layers if isinstance(layer, FixedRange)]
+
+
+def _tensor(kernel, ranged):
+    values = keras.ops.convert_to_numpy(kernel.variable)
+    quantized = _on_grid(kernel)
+    far = abs(quantized.dense() - values) > GRID_TOLERANCE * abs(values).max(initial=0.0)
+    return quantized if ranged and not far.any() else SparseTensor(kernel.path, values, None, kernel.layout)
+
+
+def jittered(plain):
+    """A stripped model with every int8 activation off by up to one level: how far rounding alone may move outputs."""
+    seeds, int8, alive = itertools.count(), set(), []
+
+    def call(old, new, args, kwargs):
+        level = None
+        if isinstance(old, FixedRange):
+            level = (old.high - old.low) / LEVELS
+        elif roles.role(old)[0] == roles.BOUNDED and id(args[0]) in int8:
+            level = 1 / 256 if roles.activation_name(getattr(old, "activation", None)) != "tanh" else 1 / 128
+        if level is None:
+            return new(*args, **kwargs)
+        jitter = Jitter(level, seed=next(seeds))
+        # Within the range, and on its levels, where there is one.
+        outputs = new(jitter(*args)) if isinstance(old, FixedRange) else jitter(new(*args, **kwargs))
+        int8.add(id(outputs))
+        alive.append(outputs)  # ids are only unique among living tensors
+        return outputs
+
+    return graph.rebuild(plain, call)

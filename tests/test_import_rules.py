@@ -1,0 +1,236 @@
+"""Who may import whom: the table of docs/architecture.md, held against every file found."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import graphlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NO_NOUNS = ("keras_sparse/__init__.py", "keras_sparse/cli.py")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The files of `place` import the standard library and what `may` names, and never what `never` names.
+
+    Names are globs over dotted names; a name stands for all that is inside it, and `never` wins over `may`.
+    """
+
+    place: str
+    may: tuple[str, ...]
+    never: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()  # files of `place` that have a rule of their own
+    planned: bool = False  # the place does not exist yet
+
+
+ANY = ("*",)
+NOUNS = ("numpy", "a noun")  # "a noun": any module keras_sparse/*.py that is there
+RUNTIMES = ("ai_edge_litert", "onnxruntime")
+EXPORT = (
+    *NOUNS,
+    "keras_sparse.pack",
+    "keras_sparse.runtime",
+    "keras_sparse.exporting*",
+    "keras_sparse.train.strip",
+    "keras",
+    *RUNTIMES,
+)
+TFLITE, ONNX = "keras_sparse/exporting*/**/tflite*.py", "keras_sparse/exporting*/**/onnx*.py"
+PRIVATE = ("keras.src", "keras._*")
+# fmt: off
+RULES = (
+    #    place                          may import                                      never
+    Rule("keras_sparse/*.py",           NOUNS, but=(*NO_NOUNS, "keras_sparse/recipe.py")),
+    Rule("keras_sparse/recipe.py",      (*NOUNS, "yaml")),
+    Rule("keras_sparse/pack/**/*.py",   (*NOUNS, "keras_sparse.pack"), planned=True),
+    Rule("keras_sparse/runtime/**/*.py", (*NOUNS, "keras_sparse.runtime", *RUNTIMES)),
+    Rule("keras_sparse/train/**/*.py",  (*NOUNS, "keras_sparse.train", "keras"),        PRIVATE),
+    Rule("keras_sparse/exporting*/**/*.py", EXPORT,                                        PRIVATE, but=(TFLITE, ONNX)),
+    Rule(TFLITE,                        (*EXPORT, "tensorflow", "flatbuffers"),         PRIVATE),
+    # tf2onnx wants the shapes of its inputs as tensorflow.TensorSpec
+    Rule(ONNX,                          (*EXPORT, "onnx", "google.protobuf", "tf2onnx", "tensorflow"), PRIVATE),
+    Rule("edge/**/*.py",                ("numpy", "ai_edge_litert", "keras_sparse_edge"), ("keras_sparse", "tensorflow")),
+    Rule("examples/**/*.py",            ANY,                                            ("keras_sparse.*",)),
+    Rule("benchmarks/**/*.py",          ANY,                                            ("keras_sparse.*",)),
+    Rule("**/*.py",                     ANY,                                            ("keras.src",)),
+)
+# fmt: on
+BY_NAME = ("__import__", "import_module", "importlib.import_module")
+UNNAMED = "../shared"  # it exists only beside the checkout of those who develop the project
+SHIPPED = ("keras_sparse/**/*", "edge/**/*", "examples/**/*", "docs/**/*", "README.md")
+
+
+def files(root: Path, place: str, but: tuple[str, ...] = ()) -> list[Path]:
+    """The files that `place` matches, without virtual environments and build output."""
+    paths = set(root.glob(place)) - {path for glob in but for path in root.glob(glob)}
+    return sorted(path for path in paths if path.is_file() and not _made(path.relative_to(root)))
+
+
+def _made(path: Path) -> bool:
+    return any(part.startswith(".") or part in ("build", "dist", "__pycache__") for part in path.parts)
+
+
+def imports(source: str, package: str) -> Iterator[tuple[int, str]]:
+    """Line and full dotted name of all that is imported, anywhere in the file, and of what is reached in keras."""
+    aliases = {}
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                aliases[name.asname or name.name.split(".")[0]] = name.name if name.asname else name.name.split(".")[0]
+                yield node.lineno, name.name
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            for name in node.names:
+                aliases[name.asname or name.name] = f"{module}.{name.name}"
+                yield node.lineno, f"{module}.{name.name}".removesuffix(".*")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in BY_NAME and node.args:
+            name = node.args[0]  # what only a run would tell is not among any names that a rule lists
+            yield node.lineno, str(name.value) if isinstance(name, ast.Constant) else f"`{ast.unparse(node)}`"
+    for node in ast.walk(tree):  # keras.src can be reached without being imported
+        if isinstance(node, ast.Attribute):
+            root, _, rest = ast.unparse(node).partition(".")
+            if aliases.get(root, "").split(".")[0] == "keras":
+                yield node.lineno, f"{aliases[root]}.{rest}"
+
+
+def names(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether one of `patterns` matches `name` or something that `name` is inside of."""
+    parts = name.split(".")
+    outer = [".".join(parts[: i + 1]) for i in range(len(parts))]
+    return any(fnmatch.fnmatchcase(each, pattern) for each in outer for pattern in patterns)
+
+
+def violations(root: Path) -> list[str]:
+    """One line per import that a rule forbids, and per rule that found nothing to be held against."""
+    nouns = tuple(f"keras_sparse.{path.stem}" for path in files(root, "keras_sparse/*.py", NO_NOUNS))
+    found = []
+    for rule in RULES:
+        places = files(root, rule.place, rule.but)
+        if bool(places) == rule.planned:
+            found.append(f"{rule.place}: " + ("no longer only planned" if places else "no file"))
+        may = tuple(sys.stdlib_module_names) + rule.may + (nouns if "a noun" in rule.may else ())
+        for path in places:
+            inside = path.relative_to(root)
+            package = ".".join(part for part in inside.parent.parts if part != "edge")
+            for line, name in imports(path.read_text(encoding="utf-8"), package):
+                if names(name, rule.never) or not names(name, may):
+                    found.append(f"{inside}:{line}: {name} is not for {rule.place}")
+    for path in (path for place in SHIPPED for path in files(root, place)):
+        if UNNAMED.encode() in path.read_bytes():
+            found.append(f"{path.relative_to(root)}: names {UNNAMED}")
+    return sorted(set(found))
+
+
+def test_the_rules_hold() -> None:
+    broken = violations(ROOT)
+    assert not broken, "\n" + "\n".join(broken)
+
+
+def test_the_nouns_stand_in_an_order() -> None:
+    paths = files(ROOT, "keras_sparse/*.py", NO_NOUNS)
+    graph = {
+        path.stem: {
+            other.stem
+            for other in paths
+            for _, name in imports(path.read_text(encoding="utf-8"), "keras_sparse")
+            if names(name, (f"keras_sparse.{other.stem}",))
+        }
+        for path in paths
+    }
+    assert graph
+    assert list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, naming the cycle
+
+
+# One file of each place, none of which breaks a rule.
+TREE = {
+    "keras_sparse/__init__.py": "from keras_sparse.pattern import NofM",
+    "keras_sparse/cli.py": "import typer",
+    "keras_sparse/pattern.py": "import math\nimport numpy as np",
+    "keras_sparse/recipe.py": "import yaml\nfrom keras_sparse import pattern",
+    "keras_sparse/runtime/litert.py": "from ai_edge_litert.interpreter import Interpreter",
+    "keras_sparse/train/callback.py": "import keras\nfrom keras_sparse.pattern import NofM\nkeras.ops.abs",
+    "keras_sparse/train/strip.py": "from . import callback",
+    "keras_sparse/exporting/bundle.py": "from keras_sparse.train.strip import strip",
+    "keras_sparse/exporting/tflite.py": "import tensorflow as tf",
+    "keras_sparse/exporting/onnx.py": "def export():\n    import tf2onnx",
+    "edge/keras_sparse_edge/bundle.py": "from .manifest import read\nfrom keras_sparse_edge import x",
+    "examples/prune.py": "import keras\nimport keras_sparse as ks\nks.export",
+    "benchmarks/size.py": "import keras_sparse as ks",
+    "README.md": "# keras_sparse",
+}
+
+
+def write(root: Path, tree: dict[str, str]) -> Path:
+    for name, source in tree.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    return root
+
+
+def test_a_tree_that_keeps_the_rules_passes(tmp_path: Path) -> None:
+    assert violations(write(tmp_path, TREE)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "found"),
+    [
+        ("keras_sparse/pattern.py", "import keras", "pattern.py:1: keras is not"),
+        ("keras_sparse/pattern.py", "def f():\n    from tensorflow import nn", "pattern.py:2: tensorflow.nn"),
+        ("keras_sparse/pattern.py", "import importlib\nimportlib.import_module('onnx')", "pattern.py:2: onnx"),
+        ("keras_sparse/pattern.py", "import_module(name)", "pattern.py:1: `import_module(name)` is not"),
+        ("keras_sparse/pattern.py", "import yaml", "pattern.py:1: yaml"),
+        ("keras_sparse/pattern.py", "from keras_sparse import NofM", "keras_sparse.NofM"),
+        ("keras_sparse/new.py", "from .train import callback", "new.py:1: keras_sparse.train.callback"),
+        ("keras_sparse/train/callback.py", "import keras.src.ops", "keras.src.ops"),
+        ("keras_sparse/train/callback.py", "import keras as k\nk.src.ops.abs", "callback.py:2: keras.src.ops"),
+        ("keras_sparse/train/callback.py", "from keras import _tf_keras", "keras._tf_keras"),
+        ("keras_sparse/train/deep/a.py", "from ...export import bundle", "keras_sparse.exporting.bundle"),
+        ("keras_sparse/train/callback.py", "import tensorflow", "callback.py:1: tensorflow"),
+        ("keras_sparse/exporting/bundle.py", "from keras_sparse.train import callback", "train.callback"),
+        ("keras_sparse/exporting/bundle.py", "import onnx", "bundle.py:1: onnx"),
+        ("keras_sparse/exporting/tflite.py", "import onnx", "tflite.py:1: onnx"),
+        ("keras_sparse/exporting/onnx.py", "import flatbuffers", "onnx.py:1: flatbuffers"),
+        ("edge/keras_sparse_edge/bundle.py", "import keras_sparse", "bundle.py:1: keras_sparse is not"),
+        ("edge/keras_sparse_edge/bundle.py", "import tensorflow.lite", "tensorflow.lite"),
+        ("keras_sparse/runtime/litert.py", "import keras", "litert.py:1: keras is not"),
+        ("edge/keras_sparse_edge/bundle.py", "import requests", "requests"),
+        ("examples/prune.py", "from keras_sparse.train import x", "keras_sparse.train.x"),
+        ("benchmarks/size.py", "import keras_sparse.exporting", "keras_sparse.exporting is not"),
+        ("keras_sparse/demo/data.py", "from keras.src import ops", "demo/data.py:1: keras.src.ops"),
+        ("README.md", "see ../shared/design", "README.md: names ../shared"),
+        ("keras_sparse/demo/data/README.md", "../shared", "demo/data/README.md: names"),
+        ("keras_sparse/pack/csr.py", "import numpy", "pack/**/*.py: no longer only planned"),
+    ],
+)
+def test_a_broken_rule_is_found(tmp_path: Path, path: str, source: str, found: str) -> None:
+    broken = violations(write(tmp_path, TREE | {path: source}))
+    assert any(found in violation for violation in broken), broken
+
+
+@pytest.mark.parametrize("gone", ["keras_sparse/train", "keras_sparse/exporting/onnx.py", "examples", "edge"])
+def test_a_rule_with_nothing_to_check_is_found(tmp_path: Path, gone: str) -> None:
+    tree = {path: source for path, source in TREE.items() if not path.startswith(gone)}
+    assert any("no file" in violation for violation in violations(write(tmp_path, tree)))
+
+
+def test_import_keras_sparse_leaves_out_what_only_some_calls_need() -> None:
+    """Relative to `import keras`, which imports matplotlib by itself where it is installed."""
+    heavy = ["tensorflow_model_optimization", "tf_keras", "tf2onnx", "onnx", "onnxruntime", "matplotlib", "jinja2"]
+    code = (
+        "import sys, keras; before = set(sys.modules); import keras_sparse; "
+        f"print([m for m in {heavy} if m in set(sys.modules) - before])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip().endswith("[]"), ran.stdout
