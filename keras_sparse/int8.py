@@ -11,17 +11,20 @@ import numpy as np
 QMIN, QMAX = -128, 127
 WEIGHT_MAX = 127
 """Weights use [-127, 127], so that negation and every runtime's kernels are exact."""
+TINY = np.finfo(np.float32).tiny
 
 
 def weight_scale(weights: np.ndarray, channel_axes: tuple[int, ...]) -> np.ndarray:
     """float32 scale per output channel, shaped to broadcast: `max|w| / 127`, and 1 for a channel of zeros.
+
+    It is never below the least normal number: a channel that has decayed to less still divides.
 
     >>> weight_scale(np.float32([[127.0, 0.0], [-254.0, 0.0]]), (1,)).tolist()
     [[2.0, 1.0]]
     """
     reduce = tuple(axis for axis in range(weights.ndim) if axis not in channel_axes)
     peak = np.abs(weights.astype(np.float32)).max(axis=reduce, keepdims=True, initial=0.0)
-    scale: np.ndarray = np.where(peak > 0, peak / np.float32(WEIGHT_MAX), np.float32(1.0))
+    scale: np.ndarray = np.where(peak > 0, np.maximum(peak / np.float32(WEIGHT_MAX), TINY), np.float32(1.0))
     return scale.astype(np.float32)
 
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 
-def check_sparsity(sparsity: object) -> None:
+def check_sparsity(sparsity: object) -> float:
+    """`sparsity` as a plain float; what is no fraction is refused."""
     if isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0.0 <= sparsity <= 1.0:
         raise ValueError(f"sparsity is the fraction of zeros, in [0, 1]. Received: sparsity={sparsity!r}")
+    return float(sparsity)
 
 
 def check_count(name: str, value: object) -> None:
@@ -105,7 +107,7 @@ class Unstructured(RankedPattern):
     sparsity: float
 
     def __post_init__(self) -> None:
-        check_sparsity(self.sparsity)
+        object.__setattr__(self, "sparsity", check_sparsity(self.sparsity))
 
     def units(self, scores: np.ndarray) -> np.ndarray:
         return scores
@@ -129,7 +131,7 @@ class Block(RankedPattern):
     sparsity: float
 
     def __post_init__(self) -> None:
-        check_sparsity(self.sparsity)
+        object.__setattr__(self, "sparsity", check_sparsity(self.sparsity))
         if not isinstance(self.shape, list | tuple) or len(self.shape) != 2:
             raise ValueError(f"shape is (rows, cols). Received: shape={self.shape!r}")
         object.__setattr__(self, "shape", tuple(self.shape))

@@ -113,9 +113,9 @@ class Quantize:
         if self.scheme not in SCHEMES:
             raise ValueError(f"Unknown scheme. Known ones: {list(SCHEMES)}. Received: scheme={self.scheme!r}")
         _check_match(self.match)
-        check_step("begin", self.begin)
+        object.__setattr__(self, "begin", check_step("begin", self.begin))
         if self.freeze is not None:
-            check_step("freeze", self.freeze)
+            object.__setattr__(self, "freeze", check_step("freeze", self.freeze))
             if type(self.freeze) is type(self.begin) and self.freeze <= self.begin:
                 raise ValueError(
                     "freeze must come after begin, or no range is ever learned. "
@@ -167,7 +167,8 @@ class Recipe:
         return next((rule for rule in self.rules if isinstance(rule, Quantize)), None)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Recipe) and self.to_dict() == other.to_dict()
+        # As text: 1 is an optimizer step and 1.0 the end of the fit, which Python holds to be equal.
+        return isinstance(other, Recipe) and repr(self.to_dict()) == repr(other.to_dict())
 
     def __hash__(self) -> int:
         return hash(repr(self.to_dict()))
@@ -222,7 +223,7 @@ def _construct(where: str, data: object, kinds: Mapping[str, type], tag: str) ->
     if not isinstance(data, Mapping) or tag not in data:
         raise TypeError(f"{where} must be a mapping with the key {tag!r}. Received: {data!r}")
     name = data[tag]
-    if name not in kinds:
+    if not isinstance(name, str) or name not in kinds:
         raise ValueError(f"{where} has an unknown {tag}. Known ones: {sorted(kinds)}. Received: {name!r}")
     parameters = inspect.signature(kinds[name]).parameters.values()
     required = {p.name for p in parameters if p.default is p.empty}

@@ -10,8 +10,8 @@ Step = int | float
 """An `int` is an optimizer step, a `float` in [0, 1] a fraction of the whole `fit`; 1.0 is its last step."""
 
 
-def check_step(name: str, value: object) -> None:
-    """Refuses what is neither an optimizer step nor a fraction of the fit."""
+def check_step(name: str, value: object) -> Step:
+    """`value` as a plain number; what is neither an optimizer step nor a fraction of the fit is refused."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(
             f"{name} must be an int (an optimizer step) or a float in [0, 1] (a fraction of the fit). "
@@ -24,6 +24,7 @@ def check_step(name: str, value: object) -> None:
         )
     if value < 0:
         raise ValueError(f"{name} must not be negative. Received: {name}={value!r}")
+    return float(value) if isinstance(value, float) else value  # NumPy's float64 is a float that YAML cannot write
 
 
 def resolve_step(value: Step, origin: int, total: int | None) -> int:
@@ -52,7 +53,7 @@ class Schedule(ABC):
 
     def __post_init__(self) -> None:
         for name in self.times:
-            check_step(name, getattr(self, name))
+            object.__setattr__(self, name, check_step(name, getattr(self, name)))
         every = getattr(self, "every", 1)
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(f"every is a number of optimizer steps, at least 1. Received: every={every!r}")

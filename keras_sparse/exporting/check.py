@@ -11,7 +11,7 @@ FLOAT_TOLERANCE = 1e-4
 """Of the largest output: float32 sums in another order, some hundred roundings of 6e-8 in a row."""
 
 SPREAD = 2.0
-"""How many times the largest difference of one random draw another one may reach."""
+"""How many times the differences of one random draw a file may reach: real roundings can all go the same way."""
 
 
 class ExportError(RuntimeError):
@@ -44,7 +44,7 @@ def tolerance(references, jittered):
     """
     if jittered is not None:
         moved = Difference.of(jittered, references)
-        return Difference(moved.rms, SPREAD * moved.largest)
+        return Difference(SPREAD * moved.rms, SPREAD * moved.largest)
     largest = max(float(np.abs(each).max(initial=0.0)) for each in references)
     return Difference(FLOAT_TOLERANCE * largest, FLOAT_TOLERANCE * largest)
 
@@ -97,6 +97,11 @@ def _holds(stored, wanted):
 def outputs(path, runtime, arrays, references, jittered, source, delegates=True):
     """Runs the file in a process of its own and holds its outputs against the model's.
 
+    Args:
+        arrays: {input name: items}.
+        references: the model's outputs, in the order in which the file names its own.
+        jittered: see `tolerance`.
+
     Returns:
         A `Verification`.
 
@@ -117,7 +122,7 @@ def outputs(path, runtime, arrays, references, jittered, source, delegates=True)
             f"most; {allowed.rms:.3g} and {allowed.largest:.3g} are allowed."
         )
     return Verification(
-        runtime, len(arrays[0]), source, gap.rms, allowed.rms, gap.largest, allowed.largest, _agreement(made, references)
+        runtime, len(made[0]), source, gap.rms, allowed.rms, gap.largest, allowed.largest, _agreement(made, references)
     )
 
 

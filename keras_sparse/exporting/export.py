@@ -68,7 +68,7 @@ class _Export:
         self.inputs = self.random_inputs() if samples is None else self.given_inputs(samples)
 
     def run(self, path):
-        emit, read, conversions = _format(self.target)
+        emit, read, not_arithmetic = _format(self.target)
         data = emit(self.model, self.quantized)
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder, path.name)
@@ -82,7 +82,7 @@ class _Export:
             bytes=len(data),
             bytes_gzip=len(gzip.compress(data, 9, mtime=0)),
             tensors=tuple(_tensor(name, each) for name, each in found.items()),
-            float_operations=tuple(f"{o.name} ({o.output})" for o in stored.float_operations(conversions)),
+            float_operations=tuple(f"{o.name} ({o.output})" for o in stored.float_operations(not_arithmetic)),
             float_layers=self.parts.float_layers if self.quantized else {},
             verification=tuple(verification),
             versions=versions(),
@@ -99,18 +99,19 @@ class _Export:
     def compare(self, model, made):
         references = predict(model, self.inputs)
         moved = predict(jittered(model), self.inputs) if fixed_ranges(model) else None
+        named = {tensor.name: array for tensor, array in zip(model.inputs, self.inputs, strict=True)}
         ways = [("LiteRT", True), ("LiteRT without delegates", False)] if self.target.name == "litert" else None
         return [
-            check.outputs(made, name, self.inputs, references, moved, self.source, delegates)
+            check.outputs(made, name, named, references, moved, self.source, delegates)
             for name, delegates in ways or [("ONNX Runtime", True)]
         ]
 
     def first_wrong(self, kind, folder):
         """The first layer whose output is wrong, or does not run: exports the model up to it, by halves."""
-        layers = [layer for layer in self.model.layers if not isinstance(layer, keras.layers.InputLayer)]
+        layers = [layer for layer in self.model.layers if isinstance(_single_output(layer), keras.KerasTensor)]
 
         def wrong(layer):
-            part = keras.Model(self.model.inputs, layer.output)
+            part = keras.Model(self.model.input, layer.output)
             made = Path(folder, f"part{self.target.suffix}")
             made.write_bytes(_format(self.target)[0](part, bool(fixed_ranges(part))))
             try:
@@ -147,6 +148,11 @@ class _Export:
         return arrays
 
 
+def _single_output(layer):
+    """The layer's output where it is called once and is no input, else `None`."""
+    return None if isinstance(layer, keras.layers.InputLayer) else getattr(layer, "output", None)
+
+
 def predict(model, arrays):
     """The model's outputs as a list of arrays, one per output."""
     outputs = model.predict(keras.tree.pack_sequence_as(model.input, arrays), verbose=0)
@@ -154,14 +160,14 @@ def predict(model, arrays):
 
 
 def _format(target):
-    """`(emit, read, conversions)` of the target's format, imported only when it is written."""
+    """`(emit, read, not_arithmetic)` of the target's format, imported only when it is written."""
     if target.name == "litert":
         from keras_sparse.exporting import tflite, tflite_file
 
-        return tflite.emit, tflite_file.read, tflite_file.CONVERSIONS
+        return tflite.emit, tflite_file.read, tflite_file.NOT_ARITHMETIC
     from keras_sparse.exporting import onnx, onnx_file
 
-    return onnx.emit, onnx_file.read, onnx_file.CONVERSIONS
+    return onnx.emit, onnx_file.read, onnx_file.NOT_ARITHMETIC
 
 
 def _tensor(name, stored):

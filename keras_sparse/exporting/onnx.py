@@ -9,7 +9,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
-from keras_sparse.exporting import onnx_qdq
+from keras_sparse.exporting import names, onnx_qdq
 from keras_sparse.exporting.check import ExportError
 
 OPSET = 17
@@ -23,13 +23,12 @@ def emit(model, quantized):
         model: a stripped Keras model.
         quantized: whether it has fixed ranges; weights become int8 initializers and biases int32.
     """
-    names = [each.name for each in model.inputs]
     signature = [tf.TensorSpec((None, *each.shape[1:]), each.dtype, name=each.name) for each in model.inputs]
 
     @tf.function(input_signature=signature)
     def serve(*inputs):
         outputs = model(keras.tree.pack_sequence_as(model.input, list(inputs)), training=False)
-        return {name: value for name, value in zip(_output_names(model), keras.tree.flatten(outputs), strict=True)}
+        return dict(zip(names.outputs(model), keras.tree.flatten(outputs), strict=True))
 
     with _quiet():
         proto, _ = tf2onnx.convert.from_function(serve, input_signature=signature, opset=OPSET)
@@ -43,13 +42,10 @@ def emit(model, quantized):
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         # tf2onnx leaves operations that it does not know as they are.
         raise ExportError(f"The model has an operation with no ONNX form: {' '.join(str(error).split())}") from error
-    if sorted(each.name for each in inferred.graph.input) != sorted(names):
-        raise ExportError(f"The inputs should be {names}. Received: {[each.name for each in inferred.graph.input]}")
+    wanted, made = sorted(names.inputs(model)), sorted(each.name for each in inferred.graph.input)
+    if made != wanted:
+        raise ExportError(f"The file should have the inputs {wanted}. It has: {made}")
     return inferred.SerializeToString()
-
-
-def _output_names(model):
-    return [f"output_{index}" for index in range(len(model.outputs))] if len(model.outputs) > 1 else ["output"]
 
 
 def _name_batches(graph):

@@ -7,6 +7,8 @@ from google.protobuf.message import DecodeError
 from keras_sparse.exporting.stored import Operation, StoredModel, StoredTensor
 
 CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
+MOVES = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Pad", "Identity")
+NOT_ARITHMETIC = (*CONVERSIONS, *MOVES)
 
 
 def read(path):

@@ -18,10 +18,9 @@ GRID_TOLERANCE = 1e-5
 
 
 def quantize(graph):
-    """Rewrites `graph` in place: folds batch norms, joins MatMul and Add, and makes weights int8 and biases int32."""
+    """Rewrites `graph` in place: folds batch norms and biases, and makes weights int8 and biases int32."""
     rewrite = _Rewrite(graph)
     rewrite.fold_affine()
-    rewrite.join_bias()
     rewrite.repeat_after_moves()
     rewrite.weights()
     rewrite.finish()
@@ -66,42 +65,36 @@ class _Rewrite:
         self.nodes.remove(node)
 
     def fold_affine(self):
-        """Multiplications and additions by one constant per channel, after a convolution, become its weights and bias."""
-        for conv in [node for node in self.nodes if node.op_type == "Conv"]:
-            weights = self.constants.get(conv.input[1])
-            bias = self.constants[conv.input[2]] if len(conv.input) > 2 else np.zeros(len(weights), np.float32)
+        """Multiplications and additions by one constant per channel become part of the weights and bias before them."""
+        for node in [node for node in self.nodes if node.op_type in ("Conv", "Gemm", "MatMul")]:
+            weights = self.constants.get(node.input[1])
+            if weights is None:
+                continue
+            axis, after_channels = (0, weights.ndim - 2) if node.op_type == "Conv" else (weights.ndim - 1, 0)
+            channels = weights.shape[axis]
+            bias = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros(channels, np.float32)
             folded = False
-            while (after := self.only_user(conv, "Mul") or self.only_user(conv, "Add")) is not None:
-                factor = self.other(after)
-                if factor.size not in (1, len(weights)) or factor.size != max((1, *factor.shape[-3:-2])):
+            while (user := self.only_user(node, "Mul") or self.only_user(node, "Add")) is not None:
+                factor = _per_channel(self.other(user), channels, after_channels)
+                if factor is None:
                     break
-                factor = np.broadcast_to(factor.ravel(), len(weights))
-                if after.op_type == "Mul":
-                    weights = weights * factor.reshape(-1, *[1] * (weights.ndim - 1))
+                if user.op_type == "Mul":
+                    weights = weights * np.expand_dims(factor, [each for each in range(weights.ndim) if each != axis])
                     bias = bias * factor
                 else:
                     bias = bias + factor
-                self.drop(after, conv)
+                self.drop(user, node)
                 folded = True
             if folded:
-                del conv.input[1:]
-                conv.input.extend(
-                    [self.constant(f"{conv.name}/weights", weights), self.constant(f"{conv.name}/bias", bias)]
-                )
+                inputs = [self.constant(f"{node.name}/weights", weights), self.constant(f"{node.name}/bias", bias)]
+                joined = "Gemm" if node.op_type == "MatMul" else node.op_type
+                self.replace(node, joined, [node.input[0], *inputs])
 
-    def join_bias(self):
-        """MatMul and the Add after it become Gemm, which has an int32 bias."""
-        for node in [node for node in self.nodes if node.op_type == "MatMul"]:
-            weights = self.constants.get(node.input[1])
-            if weights is None or weights.ndim != 2:
-                continue
-            add = self.only_user(node, "Add")
-            if add is None or self.other(add).shape not in ((weights.shape[1],), (1, weights.shape[1])):
-                continue
-            bias = self.constant(f"{node.input[1]}_bias", self.other(add).ravel())
-            gemm = helper.make_node("Gemm", [*node.input, bias], [node.output[0]], name=node.name)
-            self.nodes[self.nodes.index(node)] = gemm
-            self.drop(add, gemm)
+    def replace(self, node, op_type, inputs):
+        """Makes `node` an operation of that type on those inputs, its attributes and output kept."""
+        node.op_type = op_type
+        del node.input[:]
+        node.input.extend(inputs)
 
     def repeat_after_moves(self):
         """DequantizeLinear -> move becomes DequantizeLinear -> move -> QuantizeLinear -> DequantizeLinear."""
@@ -159,6 +152,15 @@ class _Rewrite:
             for name, values in self.constants.items()
             if name in used
         )
+
+
+def _per_channel(factor, channels, after):
+    """`factor` as a vector of one value per channel, where `after` axes follow that of the channels, else `None`."""
+    if factor.size == 1:
+        return np.full(channels, factor.ravel()[0], np.float32)
+    axis = factor.ndim - 1 - after
+    fits = axis >= 0 and factor.size == channels == factor.shape[axis]
+    return factor.ravel() if fits else None
 
 
 def on_grid(values, axis):

@@ -9,6 +9,8 @@ import warnings
 import keras
 import tensorflow as tf
 
+from keras_sparse.exporting import names
+
 
 def emit(model, quantized):
     """The bytes of a `.tflite` file.
@@ -25,15 +27,16 @@ def emit(model, quantized):
     with tempfile.TemporaryDirectory() as folder, _quiet():
         archive = keras.export.ExportArchive()
         archive.track(model)
-        archive.add_endpoint("serve", lambda *inputs: model(_structured(model, inputs), training=False), signature)
+        archive.add_endpoint("serve", lambda *inputs: _serve(model, inputs), signature)
         archive.write_out(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serve"])
         converter.optimizations = [tf.lite.Optimize.DEFAULT] if quantized else []
         return converter.convert()
 
 
-def _structured(model, inputs):
-    return keras.tree.pack_sequence_as(model.input, list(inputs))
+def _serve(model, inputs):
+    outputs = model(keras.tree.pack_sequence_as(model.input, list(inputs)), training=False)
+    return dict(zip(names.outputs(model), keras.tree.flatten(outputs), strict=True))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ DTYPES = {
     if name.lower() in ("float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
 }
 OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+NOT_ARITHMETIC = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "PAD", "SQUEEZE", "EXPAND_DIMS")
 
 
 def read(path):

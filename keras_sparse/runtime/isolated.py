@@ -15,6 +15,9 @@ from keras_sparse.runtime import one_item, open_session
 
 PACKAGE = Path(__file__).parent.parent
 
+PLACE = "place "
+"""Begins the names of arrays that are given by their place."""
+
 _BOOTSTRAP = """
 import sys, types
 package = types.ModuleType("keras_sparse")
@@ -36,7 +39,7 @@ def run(path, arrays, delegates=True, threads=1, timeout=600):
 
     Args:
         path: a `.tflite` or `.onnx` file.
-        arrays: one array per input, items along the first axis.
+        arrays: one array per input, items along the first axis: a list in the file's order, or a dictionary by name.
         timeout: seconds until the child is given up.
 
     Raises:
@@ -44,7 +47,8 @@ def run(path, arrays, delegates=True, threads=1, timeout=600):
     """
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "in.npz"), Path(folder, "out.npz")
-        np.savez(given, *arrays)
+        named = arrays if isinstance(arrays, dict) else {_place(index): array for index, array in enumerate(arrays)}
+        np.savez(given, **named)
         _child(path, ["--given", given, "--made", made], delegates, threads, timeout)
         with np.load(made) as outputs:
             return [outputs[name] for name in outputs.files]
@@ -70,6 +74,10 @@ def _child(path, options, delegates, threads, timeout):
         lines = [line for line in child.stderr.strip().splitlines() if line.strip()]
         raise RuntimeFailure(f"{path} {_cause(child.returncode)}: {lines[-1] if lines else 'no message'}")
     return child.stdout
+
+
+def _place(index):
+    return f"{PLACE}{index}"
 
 
 def _cause(code):
@@ -102,5 +110,7 @@ def main():
         print("" if before is None else _memory("VmHWM") - before)
         return
     with np.load(options.given) as arrays:
-        inputs = [arrays[name] for name in arrays.files]
+        inputs = {name: arrays[name] for name in arrays.files}
+    if all(name.startswith(PLACE) for name in inputs):
+        inputs = list(inputs.values())
     np.savez(options.made, *session.run(inputs))

@@ -20,7 +20,7 @@ class Session:
         self.outputs = [_port(each) for each in self._session.get_outputs()]
 
     def run(self, arrays):
-        """One array per input, items along the first axis -> one array per output."""
+        """One array per input, items along the first axis, as a list or by name -> one array per output."""
         arrays = check_inputs(self.inputs, arrays)
         return self._session.run(None, {port.name: array for port, array in zip(self.inputs, arrays, strict=True)})
 

@@ -15,7 +15,15 @@ class Port:
 
 
 def check_inputs(ports, arrays):
-    """`arrays` as C-contiguous arrays of the ports' types, whose first axis is the items; refuses what does not fit."""
+    """`arrays` (a list, or a dictionary by name) as C-contiguous arrays of the ports' types, whose first axis is the items.
+
+    Raises:
+        ValueError: what does not fit; says what was required.
+    """
+    if isinstance(arrays, dict):
+        if set(arrays) != {port.name for port in ports}:
+            raise ValueError(f"The inputs are {[port.name for port in ports]}. Received: {sorted(arrays)}")
+        arrays = [arrays[port.name] for port in ports]
     if len(arrays) != len(ports):
         names = [port.name for port in ports]
         raise ValueError(f"The file has {len(ports)} inputs {names}. Received: {len(arrays)} arrays")

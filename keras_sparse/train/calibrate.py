@@ -37,9 +37,12 @@ def calibrate(model, samples, match="*"):
     graph.rebuild(prepared, call, make).predict(samples, verbose=0)
     for layer in kernels.walk(prepared):
         if isinstance(layer, ActivationRange):
-            layer.low.assign(observers[layer.name].low)
-            layer.high.assign(observers[layer.name].high)
-            layer.batches.assign(1.0)
+            for variable, value in (
+                (layer.low, observers[layer.name].low),
+                (layer.high, observers[layer.name].high),
+                (layer.batches, 1.0),
+            ):
+                variable.assign(ops.broadcast_to(value, variable.shape))
         if isinstance(layer, ActivationRange | QuantizedWeights):
             layer.active.assign(1.0)
     return prepared
@@ -53,9 +56,8 @@ class _Observer(keras.layers.Layer):
         self.high = self.add_weight(name="high", shape=(), dtype="float32", initializer="zeros", trainable=False)
 
     def call(self, inputs):
-        for tensor in keras.tree.flatten(inputs):
-            self.low.assign(ops.minimum(self.low, ops.cast(ops.min(tensor), "float32")))
-            self.high.assign(ops.maximum(self.high, ops.cast(ops.max(tensor), "float32")))
+        self.low.assign(ops.minimum(self.low, ops.cast(ops.min(inputs), "float32")))
+        self.high.assign(ops.maximum(self.high, ops.cast(ops.max(inputs), "float32")))
         return inputs
 
     def compute_output_shape(self, input_shape):

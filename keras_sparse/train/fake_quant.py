@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_sparse.int8 import WEIGHT_MAX
+from keras_sparse.int8 import TINY, WEIGHT_MAX
 
 
 def quantize_kernel(kernel, channel_axes):
@@ -16,7 +16,7 @@ def quantize_kernel(kernel, channel_axes):
     @ops.custom_gradient
     def straight_through(weights):
         peak = ops.max(ops.abs(weights), axis=reduced, keepdims=True)
-        scale = ops.where(peak > 0, peak / WEIGHT_MAX, ops.ones_like(peak))
+        scale = ops.where(peak > 0, ops.maximum(peak / WEIGHT_MAX, TINY), ops.ones_like(peak))
         scaled = weights / scale
         rounded = ops.sign(scaled) * ops.maximum(ops.abs(ops.round(scaled)), 1.0)
 
@@ -25,7 +25,8 @@ def quantize_kernel(kernel, channel_axes):
 
         return ops.clip(rounded, -WEIGHT_MAX, WEIGHT_MAX) * scale, gradient
 
-    return straight_through(ops.convert_to_tensor(kernel))
+    # A copy: called eagerly, `convert_to_tensor` gives the variable itself, which `custom_gradient` would want named.
+    return straight_through(ops.copy(kernel))
 
 
 def quantize_activation(values, low, high):

@@ -1,6 +1,7 @@
 """The graph of a functional or Sequential model, through public `clone_model`: read it, rebuild it."""
 
-from collections import defaultdict
+from collections import Counter
+from dataclasses import dataclass
 
 import keras
 
@@ -66,22 +67,42 @@ def tensors(structure):
     return [each for each in keras.tree.flatten(structure) if isinstance(each, keras.KerasTensor)]
 
 
-def consumers(model):
-    """The layers that use each layer's outputs, one entry for each use: {id(layer): [layers]}.
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer; tensors are numbered in the order in which they are met."""
 
-    `None` as a key stands for the model's inputs, and as a consumer for its outputs.
-    """
-    uses, producer = defaultdict(list), {}
-    kept = []  # ids are only unique among living tensors
+    layer: keras.Layer
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A model as the list of its calls. `rebuild` makes them in this order too."""
+
+    inputs: tuple[int, ...]
+    calls: tuple[Call, ...]
+    outputs: tuple[int, ...]
+
+    def uses(self):
+        """How often each tensor is used, by calls or as an output of the model."""
+        return Counter([*(key for call in self.calls for key in call.inputs), *self.outputs])
+
+
+def trace(model):
+    """The calls of a functional or Sequential model."""
+    numbers, alive, calls = {}, [], []
+
+    def number(tensor):
+        alive.append(tensor)  # ids are only unique among living tensors
+        return numbers.setdefault(id(tensor), len(numbers))
 
     def call(old, new, args, kwargs):
-        for tensor in tensors((args, kwargs)):
-            uses[producer.get(id(tensor))].append(old)
+        inputs = tuple(number(tensor) for tensor in tensors((args, kwargs)))
         outputs = new(*args, **kwargs)
-        producer.update({id(tensor): id(old) for tensor in tensors(outputs)})
-        kept.append(outputs)
+        calls.append(Call(old, inputs, tuple(number(tensor) for tensor in tensors(outputs))))
         return outputs
 
-    for tensor in rebuild(model, call).outputs:
-        uses[producer.get(id(tensor))].append(None)
-    return uses
+    again = rebuild(model, call)
+    inputs = tuple(number(tensor) for tensor in again.inputs)
+    return Trace(inputs, tuple(calls), tuple(number(tensor) for tensor in again.outputs))

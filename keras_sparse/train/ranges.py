@@ -1,7 +1,7 @@
 """Activation ranges: learned during training, fixed in a stripped model."""
 
 import keras
-from keras import ops, tree
+from keras import ops
 
 from keras_sparse.train.fake_quant import quantize_activation
 
@@ -11,57 +11,62 @@ NARROWEST = 1e-6
 
 @keras.saving.register_keras_serializable(package="keras_sparse")
 class ActivationRange(keras.layers.Layer):
-    """Fake-quantizes its input to int8 over a range that it learns; several inputs share one range.
+    """Fake-quantizes activations to int8 over a range that it learns.
 
     Off (an identity) until `active` is 1. While `learning` is 1, training batches move the range: the first one sets
     it, later ones by an exponential moving average of each batch's minimum and maximum (Jacob et al. 2018, 3.1).
     The range always holds 0, so zero is exact.
 
+    Tensors that the runtime stores with one scale share a range: each is called with a `site` of its own, and the range
+    is the union of what the sites have learned.
+
     Args:
+        sites: number of tensors that the range is learned from.
         momentum: weight of the old range in the average.
     """
 
-    def __init__(self, momentum=0.99, **kwargs):
+    def __init__(self, sites=1, momentum=0.99, **kwargs):
         super().__init__(**kwargs)
-        self.momentum = momentum
+        self.sites, self.momentum = sites, momentum
 
     def build(self, input_shape):
-        for name in ("low", "high", "batches", "active", "learning"):
-            weight = self.add_weight(name=name, shape=(), dtype="float32", initializer="zeros", trainable=False)
-            setattr(self, name, weight)
+        def state(name, shape):
+            return self.add_weight(name=name, shape=shape, dtype="float32", initializer="zeros", trainable=False)
+
+        self.low, self.high, self.batches = (state(name, (self.sites,)) for name in ("low", "high", "batches"))
+        self.active, self.learning = state("active", ()), state("learning", ())
 
     @property
     def started(self):
-        """Whether any batch has set the range."""
-        return self.batches > 0
+        """Whether every site has seen a batch."""
+        return ops.min(self.batches) > 0
 
-    def call(self, inputs, observe=True, training=None):
-        tensors = tree.flatten(inputs)
-        if training and observe:
-            self._learn(tensors)
-        quantizing = ops.logical_and(self.active > 0, self.started)
+    def call(self, inputs, site=None, training=None):
+        """`inputs` on the range; learns from them where they are those of a `site`."""
+        if training and site is not None:
+            self._learn(inputs, site)
         low, high = self.limits()
-        outputs = [ops.where(quantizing, quantize_activation(each, low, high), each) for each in tensors]
-        return tree.pack_sequence_as(inputs, outputs)
+        quantizing = ops.logical_and(self.active > 0, self.started)
+        return ops.where(quantizing, quantize_activation(inputs, low, high), inputs)
 
     def limits(self):
-        """`(low, high)`, held apart."""
-        return ops.convert_to_tensor(self.low), ops.maximum(self.high, self.low + NARROWEST)
+        """`(low, high)` of the union of all sites, held apart."""
+        low, high = ops.min(self.low), ops.max(self.high)
+        return low, ops.maximum(high, low + NARROWEST)
 
-    def _learn(self, tensors):
-        lowest = [ops.cast(ops.min(ops.stop_gradient(each)), "float32") for each in tensors]
-        highest = [ops.cast(ops.max(ops.stop_gradient(each)), "float32") for each in tensors]
-        learning, started = self.learning > 0, self.started
+    def _learn(self, inputs, site):
+        values = ops.cast(ops.stop_gradient(inputs), "float32")
+        here = ops.one_hot(site, self.sites) * self.learning > 0
+        momentum = ops.where(self.batches > 0, self.momentum, 0.0)
         for variable, seen in (
-            (self.low, ops.minimum(ops.min(ops.stack(lowest)), 0.0)),
-            (self.high, ops.maximum(ops.max(ops.stack(highest)), 0.0)),
+            (self.low, ops.minimum(ops.min(values), 0.0)),
+            (self.high, ops.maximum(ops.max(values), 0.0)),
         ):
-            moved = ops.where(started, self.momentum * variable + (1.0 - self.momentum) * seen, seen)
-            variable.assign(ops.where(learning, moved, variable))
-        self.batches.assign_add(ops.cast(learning, "float32"))
+            variable.assign(ops.where(here, momentum * variable + (1.0 - momentum) * seen, variable))
+        self.batches.assign_add(ops.cast(here, "float32"))
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "momentum": self.momentum}
+        return {**super().get_config(), "sites": self.sites, "momentum": self.momentum}

@@ -37,6 +37,15 @@ KINDS = {
 }
 
 
+KEEP_RANGE = (SAME, AVERAGED, SHARED)
+"""Roles whose outputs have the range of their inputs."""
+
+
+def fuses(layer):
+    """Whether the runtime computes the layer's own activation within it."""
+    return activation_name(layer.activation) in FUSED_ACTIVATIONS
+
+
 def activation_name(function):
     """The name of an activation function, such as "relu"."""
     return keras.activations.serialize(function)

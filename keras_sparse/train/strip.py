@@ -97,12 +97,9 @@ def strip(model):
             return args[0]
         low, high = _limits(old)
 
-        def fix(tensor):
-            names[old.name] = names.get(old.name, 0) + 1
-            name = old.name if names[old.name] == 1 else f"{old.name}_{names[old.name]}"
-            return FixedRange(low, high, name=name)(tensor)
-
-        return keras.tree.map_structure(fix, args[0])
+        names[old.name] = names.get(old.name, 0) + 1
+        name = old.name if names[old.name] == 1 else f"{old.name}_{names[old.name]}"
+        return FixedRange(low, high, name=name)(args[0])
 
     plain = graph.rebuild(model, call, make)
     for old, new in wrapped:
