@@ -1,11 +1,11 @@
 """Sparse and quantized Keras 3 models, from `model.fit` to a verified file for the runtime."""
 
-from keras_sparse.bench import benchmark
 from keras_sparse.exporting.artifact import Artifact
 from keras_sparse.exporting.export import export
-from keras_sparse.inspection import sparsity
 from keras_sparse.pattern import Block, NofM, Unstructured
 from keras_sparse.recipe import Prune, Quantize, Recipe
+from keras_sparse.report.benchmark import benchmark
+from keras_sparse.report.sparsity import sparsity
 from keras_sparse.schedule import Constant, Cubic, Linear, OneShot
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.train.calibrate import calibrate

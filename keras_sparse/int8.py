@@ -35,8 +35,8 @@ def quantize_weights(weights: np.ndarray, scale: np.ndarray) -> np.ndarray:
     [0, 1, -1, 2, 127]
     """
     scaled = weights.astype(np.float32) / scale
-    rounded = np.sign(scaled) * np.maximum(np.abs(np.rint(scaled)), 1.0)
-    return np.clip(rounded, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
+    rounded = np.sign(weights) * np.maximum(np.abs(np.rint(scaled)), 1.0)
+    return np.asarray(np.clip(rounded, -WEIGHT_MAX, WEIGHT_MAX), np.int8)
 
 
 def range_parameters(low: float, high: float) -> tuple[np.float32, int]:
@@ -46,5 +46,5 @@ def range_parameters(low: float, high: float) -> tuple[np.float32, int]:
     (np.float32(1.0), -128)
     """
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32((high - low) / (QMAX - QMIN)) if high > low else np.float32(1.0)
-    return scale, int(np.clip(np.rint(QMIN - low / scale), QMIN, QMAX))
+    scale = max(np.float32((high - low) / (QMAX - QMIN)), TINY) if high > low else np.float32(1.0)
+    return scale, int(np.clip(QMIN + np.floor(-low / scale + np.float32(0.5)), QMIN, QMAX))

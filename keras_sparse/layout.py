@@ -1,7 +1,8 @@
 """Axis orders: Keras <-> (positions, rows, cols) <-> TFLite <-> ONNX. Only this file knows them.
 
 Axes are letters: O output channels, I input channels (further ones of the same kind P Q ... and J K ...), D H W kernel
-positions, C M the channels and the multiplier of a depthwise kernel. An order is a list of axes, each of one letter, of several merged ones ("CM"), or "1" for a new axis:
+positions, C M the channels and the multiplier of a depthwise kernel. An order is a list of axes, each of one letter, of
+several merged ones ("CM"), or "1" for a new axis:
 
     Conv2D           Keras HWIO (3, 3, 16, 32)    matrices (9, 32, 16)    TFLite OHWI (32, 3, 3, 16)
     DepthwiseConv2D  Keras HWCM (3, 3, 16, 1)     matrices (1, 16, 9)     TFLite 1HW(CM) (1, 3, 3, 16)

@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 def members(module: Any, base: type) -> dict[str, type]:
-    """The public concrete classes of `module` under `base`: a new pattern or schedule is known to YAML by being there."""
+    """The public concrete classes of `module` under `base`: a new one is known to YAML by being there."""
     return {
         name: cls
         for name, cls in vars(module).items()
@@ -101,7 +101,7 @@ class Quantize:
         match: glob over the paths of kernels, or a list of globs. Layers without a kernel (Add, pooling, ...) follow
             the layers around them.
         begin: optimizer step or fraction of the fit at which fake quantization is switched on.
-        freeze: optimizer step or fraction after which activation ranges are learned no more; `None`: learned to the end.
+        freeze: optimizer step or fraction from which activation ranges stay as they are; `None`: learned to the end.
     """
 
     scheme: str = "int8"

@@ -36,7 +36,13 @@ def resolve_step(value: Step, origin: int, total: int | None) -> int:
             f"{value!r} is a fraction of the fit, but the number of steps of the fit is not known. "
             "Pass steps_per_epoch to fit, or give the schedule in optimizer steps (an int)."
         )
-    return origin + round(value * total)
+    if origin < 0 < value:
+        raise ValueError(
+            f"{value!r} is a fraction of the fit, but the optimizer has done {-origin} steps fewer than the epochs before "
+            "initial_epoch took. Load the model with its optimizer, fit with initial_epoch=0, or give the schedule in "
+            "optimizer steps (an int)."
+        )
+    return max(0, origin) + round(value * total)
 
 
 @dataclass(frozen=True)
@@ -141,9 +147,9 @@ class _Ramp(Schedule):
     times: ClassVar[tuple[str, ...]] = ("begin", "end")
 
     def fraction(self, step: int) -> float:
-        if step >= self.end:
-            return 1.0
-        return max(0.0, (step - self.begin) / (self.end - self.begin))
+        if self.begin < step < self.end:
+            return (step - self.begin) / (self.end - self.begin)
+        return float(step >= self.end)
 
     def last_update(self, step: int) -> int | None:
         begin, end = int(self.begin), int(self.end)

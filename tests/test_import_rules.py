@@ -40,8 +40,21 @@ EXPORT = (
     "keras_sparse.runtime",
     "keras_sparse.exporting",
     "keras_sparse.train.strip",
+    "keras_sparse.train.calibrate",
+    "keras_sparse.report.tables",
     "keras",
     *RUNTIMES,
+)
+REPORT = (
+    *NOUNS,
+    "keras_sparse.report",
+    "keras_sparse.runtime",
+    "keras_sparse.exporting",
+    "keras_sparse.train",
+    "keras",
+    "rich",
+    "matplotlib",
+    "jinja2",
 )
 TFLITE, ONNX = "keras_sparse/exporting/**/tflite*.py", "keras_sparse/exporting/**/onnx*.py"
 PRIVATE = ("keras.src", "keras._*")
@@ -57,6 +70,7 @@ RULES = (
     Rule(TFLITE,                          (*EXPORT, "tensorflow", "flatbuffers"),        PRIVATE),
     # onnx raises the errors of protobuf; tf2onnx wants the shapes of its inputs as tensorflow.TensorSpec
     Rule(ONNX, (*EXPORT, "onnx", "google.protobuf", "tf2onnx", "tensorflow"),            PRIVATE),
+    Rule("keras_sparse/report/**/*.py",   REPORT,                                        PRIVATE),
     Rule("edge/**/*.py", ("numpy", "ai_edge_litert", "keras_sparse_edge"),              ("keras_sparse", "tensorflow")),
     Rule("examples/**/*.py",              ANY,                                           ("keras_sparse.*",)),
     Rule("benchmarks/**/*.py",            ANY,                                           ("keras_sparse.*",)),
@@ -163,6 +177,7 @@ TREE = {
     "keras_sparse/exporting/bundle.py": "from keras_sparse.train.strip import strip",
     "keras_sparse/exporting/tflite.py": "import tensorflow as tf",
     "keras_sparse/exporting/onnx.py": "def export():\n    import tf2onnx",
+    "keras_sparse/report/tables.py": "import rich",
     "edge/keras_sparse_edge/bundle.py": "from .manifest import read\nfrom keras_sparse_edge import x",
     "examples/prune.py": "import keras\nimport keras_sparse as ks\nks.export",
     "benchmarks/size.py": "import keras_sparse as ks",

@@ -1,0 +1,1 @@
+"""Files for runtimes: emitted, read back, run, and compared with the model."""

@@ -74,7 +74,7 @@ def weights(stored, tensors, order):
         )
         if match is None and (tensor.scale is not None or tensor.zeros):
             raise ExportError(
-                f"{tensor.name}: its {wanted.dtype} values {wanted.shape} with {tensor.zeros} zeros are not in the file."
+                f"{tensor.name}: its {wanted.dtype} values {wanted.shape}, {tensor.zeros} of them 0, are not in the file."
             )
         if match is not None:
             taken.add(id(match))
@@ -90,7 +90,8 @@ def _holds(stored, wanted):
     if stored.zero_point is None or np.any(stored.zero_point):
         return False
     axis = stored.channel_axis or 0
-    a, b = (np.moveaxis(each.astype(np.int16), axis, 0).reshape(each.shape[axis], -1) for each in (stored.values, wanted))
+    channels = stored.values.shape[axis]
+    a, b = (np.moveaxis(v.astype(np.int16), axis, 0).reshape(channels, -1) for v in (stored.values, wanted))
     return bool(np.all((a == b).all(1) | (a == -b).all(1)))
 
 

@@ -26,16 +26,16 @@ QUANTIZE = (None, "int8")
 def export(model, path, target=None, samples=None, quantize=None):
     """Writes `model` as a file for its runtime, verified: it was run there, and compared with the model.
 
-    Nothing is written unless all holds: every int8 kernel is in the file value for value with exactly its zeros, and the
-    outputs in the runtime (LiteRT with its default delegates and without, or ONNX Runtime) differ from the model's by no
-    more than the rounding of the scheme explains.
+    Nothing is written unless all holds: every int8 kernel is in the file value for value with exactly its zeros, and
+    the outputs in the runtime (LiteRT with its default delegates and without, or ONNX Runtime) differ from the model's
+    by no more than the rounding of the scheme explains.
 
     Args:
         model: a functional or Sequential Keras model, plain or prepared.
         path: where to, ending in ".tflite" or ".onnx".
         target: "litert" or "onnxruntime"; by default what the suffix says.
-        samples: inputs as `model.predict` takes them, items along the first axis. The file is verified on the first 256;
-            without samples, on random inputs.
+        samples: inputs as `model.predict` takes them, items along the first axis. The file is verified on the first
+            256; without samples, on random inputs.
         quantize: `None` keeps what training did; "int8" calibrates a float model with `samples`.
 
     Returns:
@@ -107,7 +107,10 @@ class _Export:
         ]
 
     def first_wrong(self, kind, folder):
-        """The first layer whose output is wrong, or does not run: exports the model up to it, by halves."""
+        """A layer whose output is wrong, or does not run, and whose inputs are right.
+
+        Exports the model up to a layer: by halves, then back from what that finds, since branches stand in any order.
+        """
         layers = [layer for layer in self.model.layers if isinstance(_single_output(layer), keras.KerasTensor)]
 
         def wrong(layer):
@@ -120,7 +123,13 @@ class _Export:
                 return True
             return False
 
-        return layers[min(bisect.bisect_left(layers, True, key=wrong), len(layers) - 1)].name
+        found = layers[min(bisect.bisect_left(layers, True, key=wrong), len(layers) - 1)]
+        while True:
+            sources = {id(tensor) for tensor in keras.tree.flatten(found.input)}
+            before = [layer for layer in layers if id(layer.output) in sources and wrong(layer)]
+            if not before:
+                return found.name
+            found = before[0]
 
     def given_inputs(self, samples):
         names = [tensor.name for tensor in self.model.inputs]

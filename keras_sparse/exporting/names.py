@@ -7,6 +7,6 @@ def inputs(model):
 
 
 def outputs(model):
-    """"output", or "output_0", "output_1", ... for several; their order by name is the model's."""
+    """ "output", or "output_0", "output_1", ... for several; their order by name is the model's."""
     count = len(model.outputs)
     return ["output"] if count == 1 else [f"output_{i:0{len(str(count - 1))}d}" for i in range(count)]

@@ -27,12 +27,13 @@ def read(path):
 
 
 def _tensor(name, values, node, constants):
+    inputs = 0 if values.ndim == 2 else 1  # a matrix is (inputs, outputs), a convolution's kernel OIHW
     if node is None:
-        return StoredTensor(name, values)
+        return StoredTensor(name, values, input_axis=inputs)
     scale = np.atleast_1d(constants[node.input[1]])
     zero_point = np.atleast_1d(constants[node.input[2]]) if len(node.input) > 2 else np.zeros(scale.shape, np.int8)
     axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
-    return StoredTensor(name, values, scale, zero_point, axis if scale.size > 1 else None)
+    return StoredTensor(name, values, scale, zero_point, axis if scale.size > 1 else None, inputs)
 
 
 def _operations(graph):

@@ -13,6 +13,9 @@ from keras_sparse.int8 import WEIGHT_MAX
 MOVES = ("MaxPool", "GlobalMaxPool", "Pad", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice")
 """Operations that only move values: their output has the Q/DQ pair of their input."""
 
+LEVELS = 255
+"""Steps from the lowest to the highest of uint8's levels."""
+
 GRID_TOLERANCE = 1e-5
 """Relative distance up to which folded weights count as lying on their int8 grid: a few roundings of float32."""
 
@@ -22,6 +25,7 @@ def quantize(graph):
     rewrite = _Rewrite(graph)
     rewrite.fold_affine()
     rewrite.repeat_after_moves()
+    rewrite.narrow_after_relu()
     rewrite.weights()
     rewrite.finish()
 
@@ -105,13 +109,42 @@ class _Rewrite:
                 continue
             if any(user.op_type == "QuantizeLinear" for user in users):
                 continue
-            raw, quantized, out = f"{move.output[0]}/raw", f"{move.output[0]}/quantized", move.output[0]
+            raw, out = f"{move.output[0]}/raw", move.output[0]
             move.output[0] = raw
             at = self.nodes.index(move) + 1
-            self.nodes[at:at] = [
-                helper.make_node("QuantizeLinear", [raw, *before.input[1:]], [quantized], name=f"{out}/quantize"),
-                helper.make_node("DequantizeLinear", [quantized, *before.input[1:]], [out], name=f"{out}/dequantize"),
+            self.nodes[at:at] = self.pair(raw, before.input[1:], out)
+
+    def narrow_after_relu(self):
+        """A ReLU or ReLU6 before a range that reaches beyond it gets a range of its own, from 0 to where both end.
+
+        ONNX Runtime fuses the activation only where the range cuts off what it does; else the layer runs in float.
+        Ranges are wider where they are shared, in a concatenation.
+        """
+        for node in [node for node in self.nodes if node.op_type in ("Relu", "Clip")]:
+            users = self.users(node.output[0])
+            if len(users) != 1 or users[0].op_type != "QuantizeLinear":
+                continue
+            scale, zero_point = (self.constants[name] for name in users[0].input[1:3])
+            top = float(scale) * (LEVELS - int(zero_point))
+            limit = float(self.constants[node.input[2]]) if node.op_type == "Clip" else np.inf
+            if zero_point == 0 and top <= limit * (1 + GRID_TOLERANCE):
+                continue
+            name, out = node.name, node.output[0]
+            node.output[0] = f"{out}/raw"
+            inputs = [
+                self.constant(f"{name}/scale", np.asarray(min(top, limit) / LEVELS, np.float32)),
+                self.constant(f"{name}/zero_point", np.asarray(0, np.uint8)),
             ]
+            at = self.nodes.index(node) + 1
+            self.nodes[at:at] = self.pair(node.output[0], inputs, out)
+
+    def pair(self, raw, parameters, out):
+        """QuantizeLinear and DequantizeLinear from `raw` to `out`, with that scale and zero point."""
+        quantized = f"{out}/quantized"
+        return [
+            helper.make_node("QuantizeLinear", [raw, *parameters], [quantized], name=f"{out}/quantize"),
+            helper.make_node("DequantizeLinear", [quantized, *parameters], [out], name=f"{out}/dequantize"),
+        ]
 
     def weights(self):
         """Weights between a DequantizeLinear and a QuantizeLinear become int8, and their biases int32."""

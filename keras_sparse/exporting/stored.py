@@ -11,6 +11,7 @@ class StoredTensor:
 
     Attributes:
         channel_axis: the axis that counts output channels where the scales are per channel, else `None`.
+        input_axis: the axis along which the inputs of one output channel lie next to each other.
     """
 
     name: str
@@ -18,6 +19,16 @@ class StoredTensor:
     scale: np.ndarray | None = None
     zero_point: np.ndarray | None = None
     channel_axis: int | None = None
+    input_axis: int = -1
+
+    def matrices(self):
+        """The values as `(positions, rows, cols)`: rows are output channels, cols inputs, as in `layout.py`."""
+        inputs = self.input_axis % self.values.ndim
+        channels = self.channel_axis if self.channel_axis is not None else int(inputs == 0)
+        if channels == inputs:  # depthwise: each output channel has its kernel positions as inputs
+            return np.moveaxis(self.values, channels, 0).reshape(1, self.values.shape[channels], -1)
+        moved = np.moveaxis(self.values, (channels, inputs), (-2, -1))
+        return moved.reshape(-1, *moved.shape[-2:])
 
     @property
     def zeros(self):
@@ -35,9 +46,11 @@ class Operation:
 
 @dataclass(frozen=True, eq=False)
 class StoredModel:
+    """The constants and the operations of a file."""
+
     tensors: tuple[StoredTensor, ...]
     operations: tuple[Operation, ...]
 
     def float_operations(self, apart_from):
         """Operations that compute in float, but for those that are named."""
-        return [each for each in self.operations if each.dtype in ("float32", "float16") and each.name not in apart_from]
+        return [o for o in self.operations if o.dtype in ("float32", "float16") and o.name not in apart_from]

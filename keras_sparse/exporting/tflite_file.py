@@ -1,5 +1,6 @@
 """Reads `.tflite` files without running them."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def read(path):
         graph = model.subgraphs[0]
         tensors = tuple(_tensor(each, model) for each in graph.tensors if _is_constant(each, model))
         operations = tuple(_operation(each, graph, model) for each in graph.operators)
-    except (IndexError, TypeError, AttributeError, ValueError, KeyError, OverflowError, MemoryError) as error:
+    except (IndexError, TypeError, AttributeError, ValueError, KeyError, OverflowError, MemoryError, struct.error) as error:
         raise ValueError(f"{path} is a damaged .tflite file: {type(error).__name__}: {error}") from error
     return StoredModel(tensors, operations)
 

@@ -11,8 +11,6 @@ import numpy as np
 
 from keras_sparse.runtime import one_item, open_session
 
-
-
 PACKAGE = Path(__file__).parent.parent
 
 PLACE = "place "
@@ -66,7 +64,12 @@ def _child(path, options, delegates, threads, timeout):
     command += [] if delegates else ["--no-delegates"]
     try:
         child = subprocess.run(
-            [str(each) for each in command], capture_output=True, text=True, errors="replace", timeout=timeout, check=False
+            [str(each) for each in command],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise RuntimeFailure(f"{path} did not finish within {timeout} s in its runtime") from error
@@ -95,6 +98,7 @@ def _memory(field):
 
 
 def main():
+    """What the child does."""
     parser = argparse.ArgumentParser()
     parser.add_argument("path")
     parser.add_argument("--given")

@@ -1,5 +1,7 @@
 """`Sparsify`: the Keras callback that carries a recipe out during `fit`."""
 
+from contextlib import contextmanager
+
 import keras
 
 from keras_sparse.recipe import Recipe
@@ -20,7 +22,8 @@ class Sparsify(keras.callbacks.Callback):
 
     Each update writes `sparsity` (the fraction of zeros of all pruned kernels together) into `logs`, and every epoch's
     logs have it, for History, TensorBoard, CSVLogger and the progress bar. Put `Sparsify` before callbacks that write
-    logs or files, so that they see it.
+    logs or files, so that they see it, and after those that put other weights into the model (`SwapEMAWeights`,
+    `EarlyStopping(restore_best_weights=True)`), so that it makes them sparse.
 
     Args:
         recipe: a `Recipe`.
@@ -55,25 +58,28 @@ class Sparsify(keras.callbacks.Callback):
         self._complete = epoch + 1 == self.params.get("epochs")
         if self._resolved:
             return
-        try:
+        with self._giving_back():
             # Only now it is known in which epoch the fit starts, and so where the whole fit began.
             self._resolve(epoch)
             self._update(self._step(), {}, resuming=True)
-        except ValueError:
-            self._detach()
-            raise
 
     def on_train_batch_end(self, batch, logs=None):
-        self._update(self._step(), logs)
+        with self._giving_back():
+            self._update(self._step(), logs)
 
     def on_epoch_end(self, epoch, logs=None):
+        for each in self._prunings:
+            each.apply()  # another callback may have put averaged weights in their place
         if self._prunings and logs is not None:
             logs["sparsity"] = self._sparsity = self._total_sparsity()
 
     def on_train_end(self, logs=None):
+        if not self._resolved:
+            return self._detach()  # a fit of no epochs
         if self._complete and not self.model.stop_training and self._total is not None:
             # An optimizer that skipped steps (loss scaling) has counted fewer than the fit made.
-            self._update(max(self._step(), self._origin + self._total), logs)
+            with self._giving_back():
+                self._update(max(self._step(), self._origin + self._total), logs)
         for each in self._prunings:
             each.apply()  # weights that were averaged at the end of the fit are sparse again
         unfinished = [each for each in self._prunings if not each.finished]
@@ -87,9 +93,13 @@ class Sparsify(keras.callbacks.Callback):
 
     def _resolve(self, epoch):
         steps = self.params.get("steps")
-        accumulated = getattr(self.model.optimizer, "gradient_accumulation_steps", None) or 1
+        # Loss scaling wraps the optimizer that accumulates, and may have skipped steps of earlier epochs.
+        inner = getattr(self.model.optimizer, "inner_optimizer", None)
+        accumulated = getattr(inner or self.model.optimizer, "gradient_accumulation_steps", None) or 1
         self._total = steps * self.params["epochs"] // accumulated if steps else None
         self._origin = self._step() - (epoch * steps // accumulated if steps else 0)
+        if inner is not None:
+            self._origin = max(0, self._origin)
         rules = [*self._prunings, *([self._quantizing] if self._quantizing else [])]
         for each in rules:
             each.resolve(self._origin, self._total)
@@ -130,6 +140,15 @@ class Sparsify(keras.callbacks.Callback):
         # A train function traced before has other constraints in it.
         self.model.make_train_function(force=True)
 
+    @contextmanager
+    def _giving_back(self):
+        """Gives the user's constraints back where the recipe cannot be carried out."""
+        try:
+            yield
+        except ValueError:
+            self._detach()
+            raise
+
     def _detach(self):
         for each in self._prunings:
             each.detach()
@@ -163,16 +182,19 @@ class _Quantizing:
                 f"The recipe has {rule}, but no layer of {model.name!r} is wrapped for it. "
                 "Call model = ks.prepare(model, recipe) before compile."
             )
-        self.active = False
+        self.active, self._learning = False, None
 
     def resolve(self, origin, total):
         self.begin = resolve_step(self.rule.begin, origin, total)
         self.freeze = None if self.rule.freeze is None else resolve_step(self.rule.freeze, origin, total)
 
     def update(self, step):
+        before = self.active, self._learning
         self.active = step >= self.begin
-        learning = self.active and (self.freeze is None or step < self.freeze)
+        self._learning = self.active and (self.freeze is None or step < self.freeze)
+        if (self.active, self._learning) == before:
+            return
         for layer in (*self.wrappers, *self.ranges):
             layer.active.assign(float(self.active))
         for layer in self.ranges:
-            layer.learning.assign(float(learning))
+            layer.learning.assign(float(self._learning))

@@ -14,16 +14,17 @@ def quantize_kernel(kernel, channel_axes):
     reduced = tuple(axis for axis in range(len(kernel.shape)) if axis not in channel_axes)
 
     @ops.custom_gradient
-    def straight_through(weights):
+    def straight_through(given):
+        weights = ops.cast(given, "float32")
         peak = ops.max(ops.abs(weights), axis=reduced, keepdims=True)
         scale = ops.where(peak > 0, ops.maximum(peak / WEIGHT_MAX, TINY), ops.ones_like(peak))
         scaled = weights / scale
-        rounded = ops.sign(scaled) * ops.maximum(ops.abs(ops.round(scaled)), 1.0)
+        rounded = ops.sign(weights) * ops.maximum(ops.abs(ops.round(scaled)), 1.0)
 
         def gradient(*args, upstream=None):
             return upstream if upstream is not None else args[0]
 
-        return ops.clip(rounded, -WEIGHT_MAX, WEIGHT_MAX) * scale, gradient
+        return ops.cast(ops.clip(rounded, -WEIGHT_MAX, WEIGHT_MAX) * scale, given.dtype), gradient
 
     # A copy: called eagerly, `convert_to_tensor` gives the variable itself, which `custom_gradient` would want named.
     return straight_through(ops.copy(kernel))

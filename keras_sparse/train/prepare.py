@@ -40,16 +40,18 @@ class _Preparation:
 
     def __init__(self, model, rule):
         self.model = graph.functional(model)
+        replaceable = {id(layer) for layer in self.model.layers}  # not those of a model inside the model
         self.selected = {
             id(kernel.layer)
             for kernel in kernels.find(self.model)
-            if matches(rule.match, kernel.path) and roles.role(kernel.layer)[0] == roles.WEIGHTED
+            if id(kernel.layer) in replaceable
+            and matches(rule.match, kernel.path) and roles.role(kernel.layer)[0] == roles.WEIGHTED
         }
         if not self.selected:
             paths = [kernel.path for kernel in kernels.find(self.model)]
             raise ValueError(
                 f"Quantize(match={rule.match!r}) matches no Dense, Conv2D or DepthwiseConv2D layer of "
-                f"{self.model.name!r}. Its kernels: {paths}"
+                f"{self.model.name!r} itself (models inside it stay float). Its kernels: {paths}"
             )
         self.trace = graph.trace(self.model)
         self.plan = plan.plan(self.trace, self.selected)

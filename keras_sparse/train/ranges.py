@@ -26,7 +26,8 @@ class ActivationRange(keras.layers.Layer):
     """
 
     def __init__(self, sites=1, momentum=0.99, **kwargs):
-        super().__init__(**kwargs)
+        # Limits and levels are float32, whatever the precision of the values; only the output is in theirs.
+        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self.sites, self.momentum = sites, momentum
 
     def build(self, input_shape):
@@ -67,6 +68,9 @@ class ActivationRange(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def compute_output_spec(self, inputs, **kwargs):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
 
     def get_config(self):
         return {**super().get_config(), "sites": self.sites, "momentum": self.momentum}

@@ -47,8 +47,11 @@ def fuses(layer):
 
 
 def activation_name(function):
-    """The name of an activation function, such as "relu"."""
-    return keras.activations.serialize(function)
+    """The name of an activation function, such as "relu"; of a function or layer of the user's, its own name."""
+    if function is None:
+        return "linear"
+    name = keras.activations.serialize(function)
+    return name if isinstance(name, str) else getattr(function, "__name__", type(function).__name__).strip("<>")
 
 
 def role(layer):

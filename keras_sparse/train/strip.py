@@ -29,7 +29,8 @@ class FixedRange(keras.layers.Layer):
     """
 
     def __init__(self, low, high, **kwargs):
-        super().__init__(**kwargs)
+        # Limits and levels are float32, whatever the precision of the values; only the output is in theirs.
+        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         if not low <= 0.0 <= high or not low < high:
             raise ValueError(f"A range holds 0 and is not empty. Received: low={low}, high={high}")
         self.low, self.high = float(low), float(high)
@@ -39,6 +40,9 @@ class FixedRange(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def compute_output_spec(self, inputs, **kwargs):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
 
     def get_config(self):
         return {**super().get_config(), "low": self.low, "high": self.high}
@@ -125,15 +129,31 @@ def _on_grid(kernel):
 
 
 def stripped(model):
-    """`strip(model)` as a functional model, with its kernels: int8 where ranges are fixed and the kernel is on a grid."""
+    """`strip(model)` as a functional model, with its kernels: int8 where there are ranges and a kernel is on a grid."""
     plain = graph.functional(strip(model))
     found = kernels.find(plain)
     tensors = tuple(_tensor(kernel, bool(fixed_ranges(plain))) for kernel in found)
-    reasons = {layer.name: roles.role(layer)[1] for layer in plain.layers if roles.role(layer)[1]}
+    # Operations are layers, and functions of keras.ops.
+    reasons = {each.name: roles.role(each)[1] for each in plain.operations if roles.role(each)[1]}
+    reasons.update(_unfused(plain))
     for kernel, tensor in zip(found, tensors, strict=True):
         if tensor.scale is None:
             reasons.setdefault(kernel.layer.name, "the recipe's Quantize rule does not match it")
     return Stripped(plain, tensors, reasons)
+
+
+def _unfused(plain):
+    """{name: reason} of the BatchNorms that no layer before them takes in."""
+    trace, reasons = graph.trace(plain), {}
+    uses = trace.uses()
+    producers = {tensor: call.layer for call in trace.calls for tensor in call.outputs}
+    for call in trace.calls:
+        if roles.role(call.layer)[0] == roles.BATCH_NORM:
+            before = producers.get(call.inputs[0])
+            weighted = before is not None and roles.role(before)[0] == roles.WEIGHTED
+            if not weighted or uses[call.inputs[0]] > 1 or roles.activation_name(before.activation) != "linear":
+                reasons[call.layer.name] = "no convolution or Dense layer right before it to fuse it into"
+    return reasons
 
 
 def fixed_ranges(model):

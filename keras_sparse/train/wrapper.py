@@ -18,6 +18,10 @@ class QuantizedWeights(keras.layers.Wrapper):
         layer: the layer to call.
     """
 
+    def __init__(self, layer, **kwargs):
+        # Scales and rounding are those of the kernel's own precision: only `layer` casts, by its own policy.
+        super().__init__(layer, **{**kwargs, "dtype": layer.variable_dtype, "autocast": False})
+
     def build(self, input_shape):
         super().build(input_shape)
         self.active = self.add_weight(name="active", shape=(), initializer="zeros", trainable=False)
@@ -40,3 +44,6 @@ class QuantizedWeights(keras.layers.Wrapper):
 
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)
+
+    def compute_output_spec(self, inputs, **kwargs):
+        return self.layer.compute_output_spec(inputs, **kwargs)

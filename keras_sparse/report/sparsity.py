@@ -146,7 +146,5 @@ def _constants(path):
 
 
 def _stored(tensor):
-    """A file says no layer types: a channel axis apart, its axes are inputs, the last one innermost."""
-    values = tensor.values
-    matrices = values.reshape(1, -1, values.shape[-1])
+    values, matrices = tensor.values, tensor.matrices()
     return _report(tensor.name, values.shape, values.dtype.name, matrices, _patterns(matrices))

@@ -1,0 +1,190 @@
+"""`keras-sparse demo`: from Fashion-MNIST to verified files, an edge bundle and a report."""
+
+import io
+import json
+import shlex
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_sparse.demo import data, files, results, training
+from keras_sparse.demo.machine import machine
+from keras_sparse.demo.progress import Steps
+from keras_sparse.exporting.atomic import write_atomically
+from keras_sparse.exporting.bundle import write_bundle
+from keras_sparse.report import html
+from keras_sparse.versions import versions
+
+EXAMPLES = 5
+"""Raw test images in `example_input.npy`."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the demo is asked to do.
+
+    Args:
+        data: folder of the IDX files; `None`: the best copy that can be had.
+        out: folder for the files that are written.
+        quick: a smoke run on a few images, whose bars are not judged.
+        epochs: of each of the two fits.
+        seed: of all random numbers.
+        rounds: of the timing.
+        train, test: how many images to take; `None`: all.
+    """
+
+    data: Path | None = None
+    out: Path = Path("keras-sparse-demo")
+    quick: bool = False
+    epochs: int | None = None
+    seed: int = 0
+    rounds: int = 200
+    train: int | None = None
+    test: int | None = None
+
+    def settled(self):
+        """The same with every figure that `quick` and defaults decide."""
+        if not self.quick:
+            return replace(self, epochs=self.epochs or 12)
+        return replace(self, epochs=self.epochs or 3, rounds=20, train=2560, test=400)
+
+    @property
+    def command(self):
+        """The command that repeats it."""
+        words = ["keras-sparse", "demo", "--epochs", str(self.epochs), "--seed", str(self.seed)]
+        words += ["--data", str(self.data)] if self.data else []
+        words += ["--quick"] if self.quick else []
+        return shlex.join([*words, "--out", str(self.out)])
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that the demo found; `report.json` is `to_dict()`, and the HTML page is made of nothing else."""
+
+    options: Options
+    source: str
+    images: dict[str, int]
+    fits: tuple[training.Fit, ...]
+    files: tuple[results.FileResult, ...]
+    kernels: tuple[results.KernelResult, ...]
+    bars: tuple[results.Bar, ...]
+    quantize_begin: int
+    recipe: dict
+    seconds: float
+    made: str
+
+    @property
+    def judged(self):
+        return not self.options.quick
+
+    @property
+    def holds(self):
+        return all(bar.holds for bar in self.bars)
+
+    def to_dict(self):
+        return {
+            "title": "Fashion-MNIST: sparse int8 against dense float",
+            "made": self.made,
+            "command": self.options.command,
+            "seconds": self.seconds,
+            "judged": self.judged,
+            "data": {"source": self.source, **self.images},
+            "fits": [asdict(fit) for fit in self.fits],
+            "files": [
+                {**asdict(each), "accuracy": each.accuracy, "keras_accuracy": each.keras_accuracy}
+                for each in self.files
+            ],
+            "rounds": self.options.rounds,
+            "kernels": [asdict(each) for each in self.kernels],
+            "bars": [asdict(bar) for bar in self.bars],
+            "quantize_begin": self.quantize_begin,
+            "recipe": self.recipe,
+            "versions": versions(),
+            "machine": machine(),
+        }
+
+
+def run(options, console):
+    """Does it all, says what it does on `console`, and returns `Results`; what it wrote is in `options.out`."""
+    options, started = options.settled(), time.monotonic()
+    out = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    steps = Steps(console, 7)
+    steps.step("Data: Fashion-MNIST")
+    dataset = data.load(options.data)
+    images = training.Images.of(dataset, options.train, options.test)
+    steps.line(f"Source: {dataset.source}")
+    steps.line(f"Used: {len(images.x_train):,} for training, {len(images.x_test):,} for testing")
+    rules = training.recipe(images.steps * options.epochs)
+    rules.save(out / "recipe.yaml")  # before all the training, it shows whether the folder can be written to
+    keras.utils.set_random_seed(options.seed)
+
+    steps.step(f"Dense float baseline: {options.epochs} epochs of {images.steps} steps")
+    dense, dense_fit = training.dense(images, len(dataset.labels), options.epochs, steps)
+    dense.save(out / "dense_float.keras")
+
+    steps.step("Recipe, in one fit: prune to 80 %, then quantization-aware training with the masks kept")
+    sparse, sparse_fit = training.sparse(dense, rules, images, options.epochs, steps)
+    sparse.save(out / "sparse_int8.keras")
+
+    steps.step("Export, each file verified against its Keras model")
+    sources = files.sources(dense, sparse, images, steps)
+    artifacts = files.export(sources, out, images, steps)
+
+    steps.step("Every file in its runtime: the whole test set, then latency")
+    measured = files.run(sources, artifacts, images, options.rounds, steps)
+
+    steps.step("Zeros, counted in the exported buffers")
+    held = [artifact for source, artifact in zip(sources, artifacts, strict=True) if source.model is sparse]
+    kernels = files.kernels(held, sparse_fit.pruned)
+    for each in kernels:
+        if each.pruned:
+            counts = ", ".join(f"{zeros:,} in {file}" for file, zeros in each.zeros.items())
+            steps.line(f"{each.name}: {counts}, of {each.size:,}")
+
+    steps.step("Edge bundle and report")
+    found = Results(
+        options,
+        dataset.source,
+        {"train": len(images.x_train), "test": len(images.x_test)},
+        (dense_fit, sparse_fit),
+        tuple(measured),
+        tuple(kernels),
+        tuple(results.bars(measured, kernels, sources[0].correct, training.SPARSITY)),
+        round(rules.quantize.begin * sparse_fit.steps),
+        rules.to_dict(),
+        time.monotonic() - started,
+        datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    _bundle(out / "model.ksb", out / measured[2].file, found, dataset.labels)
+    write_atomically(out / "example_input.npy", _npy(dataset.x_test[:EXAMPLES]))
+    content = found.to_dict()
+    write_atomically(out / "report.json", f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode())
+    write_atomically(out / "report.html", html.page(content).encode())
+    return found
+
+
+def _bundle(path, model, found, labels):
+    result = next(each for each in found.files if each.file == model.name)
+    pruned = [each for each in found.kernels if each.pruned]
+    zeros, size = sum(each.zeros[model.name] for each in pruned), sum(each.size for each in pruned)
+    write_bundle(
+        path,
+        model.read_bytes(),
+        labels=labels,
+        preprocessing={"dtype": "uint8", "shape": data.IMAGE_SHAPE, "scale": 1 / 255, "offset": 0.0},
+        postprocessing="softmax",
+        metrics={"accuracy": result.accuracy, "test_images": result.images, "sparsity": zeros / size},
+        recipe=found.recipe,
+        versions=versions(),
+    )
+
+
+def _npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()

@@ -1,0 +1,40 @@
+"""The report as one page of HTML that needs nothing else."""
+
+from importlib import resources
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from keras_sparse.report import plots, tables
+
+TEMPLATE = "page.html"
+
+
+def page(report):
+    """The page for a report, as text.
+
+    Args:
+        report: what `report.json` holds: plain dictionaries, lists, text and numbers.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(size=tables.size, percent=tables.percent, number="{:,}".format)
+    template = environment.from_string((resources.files(__package__) / TEMPLATE).read_text(encoding="utf-8"))
+    dense, sparse = report["fits"]
+    files = [each for each in report["files"] if each["name"].startswith("sparse")]
+    baseline = report["files"][0]["keras_accuracy"]
+    drawn = {
+        "size": plots.accuracy_against_size(report["files"], baseline - 0.01 if report["judged"] else None),
+        "training": plots.training(sparse, report["quantize_begin"], sparse["updates"][-1][1], baseline),
+        "zeros": plots.zeros_per_layer(report["kernels"], files[0]["file"]),
+    }
+    return template.render(
+        report,
+        dense=dense,
+        sparse=sparse,
+        best=files[0],
+        plots={name: Markup(svg) for name, svg in drawn.items()},  # made here, of escaped text
+        recipe_yaml=yaml.safe_dump(report["recipe"], sort_keys=False),
+    )

@@ -1,0 +1,216 @@
+"""From a Keras model to a verified file, in the real runtimes."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_sparse as ks
+from keras_sparse.exporting import check
+from keras_sparse.exporting import export as exporting
+from keras_sparse.runtime import isolated
+
+SUFFIXES = (".tflite", ".onnx")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+class TestTrainedModel:
+    def test_every_kernel_is_in_the_file_with_exactly_its_zeros(self, files, parts, suffix):
+        reported = {tensor.name: tensor for tensor in files[suffix].report.tensors}
+        assert list(reported) == [tensor.name for tensor in parts.tensors]
+        for tensor in parts.tensors:
+            assert reported[tensor.name].zeros == tensor.zeros
+            assert reported[tensor.name].dtype == "int8"
+        assert reported["hidden/kernel"].sparsity == 0.75
+        assert reported["pw/kernel"].sparsity == 0.5
+
+    def test_nothing_that_computes_stays_float(self, files, suffix):
+        # ONNX Runtime has no int8 softmax that the graph could ask for.
+        allowed = {".tflite": (), ".onnx": ("Softmax (output)",)}[suffix]
+        assert files[suffix].report.float_operations == allowed
+        assert files[suffix].report.float_layers == {}
+
+    def test_the_file_says_what_the_model_says(self, files, trained, suffix):
+        made = isolated.run(files[suffix].path, [trained.x])[0]
+        wanted = trained.model.predict(trained.x, verbose=0)
+        assert np.mean(made.argmax(1) == wanted.argmax(1)) > 0.97
+        assert np.abs(made - wanted).max() < 0.05
+
+    def test_sizes_are_those_of_the_file(self, files, suffix):
+        report = files[suffix].report
+        assert report.bytes == files[suffix].path.stat().st_size
+        assert 0 < report.bytes_gzip < report.bytes
+        assert report.to_dict()["bytes"] == report.bytes
+        assert "hidden/kernel" in str(files[suffix])
+
+    def test_a_stripped_saved_and_loaded_model_gives_the_same_bytes_of_weights(self, trained, files, suffix, tmp_path):
+        ks.strip(trained.model).save(tmp_path / "plain.keras")
+        plain = keras.models.load_model(tmp_path / "plain.keras")
+        again = ks.export(plain, tmp_path / f"again{suffix}", samples=trained.x)
+        zeros = [tensor.zeros for tensor in files[suffix].report.tensors]
+        assert [tensor.zeros for tensor in again.report.tensors] == zeros
+        assert again.report.scheme == "int8"
+
+    def test_without_samples_random_inputs_are_used_and_said(self, trained, suffix, tmp_path):
+        report = ks.export(trained.model, tmp_path / f"m{suffix}").report
+        assert {each.source for each in report.verification} == {"random inputs"}
+
+    def test_a_float_model_stays_float(self, trained, suffix, tmp_path):
+        report = ks.export(trained.dense, tmp_path / f"m{suffix}", samples=trained.x).report
+        assert report.scheme == "float32"
+        assert all(each.largest < 1e-4 for each in report.verification)
+
+    def test_int8_calibrates_a_float_model(self, trained, suffix, tmp_path):
+        report = ks.export(trained.dense, tmp_path / f"m{suffix}", samples=trained.x, quantize="int8").report
+        assert report.scheme == "int8"
+        assert {tensor.dtype for tensor in report.tensors} == {"int8"}
+
+
+def test_litert_is_tried_with_and_without_delegates(files):
+    assert [each.runtime for each in files[".tflite"].report.verification] == ["LiteRT", "LiteRT without delegates"]
+
+
+def test_onnx_runtime_uses_int8_kernels_for_every_layer(files, tmp_path):
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(files[".onnx"].path), options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert kinds.count("QLinearConv") == 5
+    assert kinds.count("QGemm") == 2
+    assert {"QLinearAdd", "QLinearConcat", "QLinearAveragePool"} <= set(kinds)
+    assert not {"Conv", "Gemm", "MatMul", "FusedConv", "FusedGemm"} & set(kinds)
+
+
+def two_in_two_out():
+    image, vector = keras.Input((6, 6, 2), name="b_image"), keras.Input((3,), name="a_vector")
+    x = layers.Concatenate()([layers.Flatten()(layers.Conv2D(3, 3)(image)), layers.Dense(4)(vector)])
+    return keras.Model([image, vector], [layers.Dense(7)(x), layers.Dense(2)(x)])
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_several_inputs_and_outputs_keep_their_places(suffix, quantize, tmp_path):
+    generator = np.random.default_rng(0)
+    samples = [generator.normal(size=(40, *shape)).astype(np.float32) for shape in ((6, 6, 2), (3,))]
+    artifact = ks.export(two_in_two_out(), tmp_path / f"m{suffix}", samples=samples, quantize=quantize)
+    outputs = isolated.run(artifact.path, {"b_image": samples[0], "a_vector": samples[1]})
+    assert [each.shape for each in outputs] == [(40, 7), (40, 2)]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_cannot_be_int8_stays_float_and_is_named(suffix, tmp_path):
+    inputs = keras.Input((6, 6, 4))
+    x = layers.LayerNormalization(name="norm")(layers.Conv2D(8, 1, name="first")(inputs))
+    model = keras.Model(inputs, layers.Conv2D(8, 1, name="second")(x))
+    samples = np.random.default_rng(0).normal(size=(64, 6, 6, 4)).astype(np.float32)
+    report = ks.export(model, tmp_path / f"m{suffix}", samples=samples, quantize="int8").report
+    assert list(report.float_layers) == ["norm"]
+    assert any("norm" in each for each in report.float_operations)
+    assert [tensor.dtype for tensor in report.tensors] == ["int8", "int8"]
+
+
+def test_an_all_zero_channel_and_a_negative_batch_norm_scale_keep_their_integers(tmp_path):
+    inputs = keras.Input((5, 5, 3))
+    x = layers.BatchNormalization(name="bn")(layers.Conv2D(4, 3, name="conv")(inputs))
+    model = keras.Model(inputs, x)
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 4)).astype(np.float32)
+    kernel[..., 1] = 0
+    model.get_layer("conv").kernel.assign(kernel)
+    model.get_layer("bn").gamma.assign([-1.5, 1.0, 0.5, -0.1])
+    samples = np.random.default_rng(1).normal(size=(64, 5, 5, 3)).astype(np.float32)
+    for suffix in SUFFIXES:
+        report = ks.export(model, tmp_path / f"m{suffix}", samples=samples, quantize="int8").report
+        assert report.tensors[0].zeros == 27
+
+
+class TestRefusals:
+    def test_a_wrong_file_is_not_written_and_its_layer_is_named(self, trained, tmp_path, monkeypatch):
+        emit, read, moves = exporting._format(ks.exporting.export.targets.TARGETS["litert"])
+
+        def other_bias(model, quantized):
+            for layer in model.layers:
+                if layer.name == "right":
+                    layer.bias.assign(layer.bias + 3.0)
+            data = emit(model, quantized)
+            for layer in model.layers:
+                if layer.name == "right":
+                    layer.bias.assign(layer.bias - 3.0)
+            return data
+
+        monkeypatch.setattr(exporting, "_format", lambda target: (other_bias, read, moves))
+        with pytest.raises(check.ExportError, match="first layer that shows it is 'right'"):
+            ks.export(trained.model, tmp_path / "m.tflite", samples=trained.x)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_there_before_is_kept_when_an_export_fails(self, trained, tmp_path, monkeypatch):
+        path = tmp_path / "m.tflite"
+        path.write_bytes(b"before")
+        monkeypatch.setattr(check, "FLOAT_TOLERANCE", 0.0)
+        with pytest.raises(check.ExportError, match="differ from the model's"):
+            ks.export(trained.dense, path, samples=trained.x)
+        assert path.read_bytes() == b"before"
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"path": "m.txt"}, "ending in one of"),
+            ({"path": "m.onnx", "target": "litert"}, "end in .tflite"),
+            ({"path": "m.onnx", "target": "nothing"}, "Known ones"),
+            ({"path": "m.onnx", "quantize": "int4"}, "quantize must be one of"),
+            ({"path": "m.onnx", "quantize": "int8"}, "samples=None"),
+            ({"path": "m.onnx", "samples": np.zeros((4, 2, 2, 3), np.float32)}, "have the shape"),
+            ({"path": "m.onnx", "samples": np.zeros((0, 12, 12, 3), np.float32)}, "have the shape"),
+            ({"path": "m.onnx", "samples": [np.zeros((4, 12, 12, 3))] * 2}, "must be 1 arrays"),
+        ],
+    )
+    def test_bad_arguments(self, trained, tmp_path, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            ks.export(trained.dense, **{**arguments, "path": tmp_path / arguments["path"]})
+
+    def test_a_folder_that_is_not_there(self, trained, tmp_path):
+        with pytest.raises(FileNotFoundError, match="There is no folder"):
+            ks.export(trained.dense, tmp_path / "none" / "m.onnx")
+
+    def test_what_is_no_model(self, tmp_path):
+        with pytest.raises(TypeError, match="must be a Keras model"):
+            ks.export("model", tmp_path / "m.onnx")
+
+    def test_a_subclassed_model_is_refused_with_what_to_do(self, tmp_path):
+        class Subclassed(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.dense = layers.Dense(2)
+
+            def call(self, inputs):
+                return self.dense(inputs)
+
+        model = Subclassed()
+        model(np.zeros((1, 3), np.float32))
+        with pytest.raises(ValueError, match="functional or Sequential"):
+            ks.export(model, tmp_path / "m.onnx")
+
+    def test_an_operation_without_onnx_form_is_named(self, tmp_path):
+        inputs = keras.Input((4,))
+        model = keras.Model(inputs, layers.Dense(3, activation="gelu", name="odd")(inputs))
+        with pytest.raises(check.ExportError, match="no ONNX form.*odd"):
+            ks.export(model, tmp_path / "m.onnx")
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["ad01.h5", "pretrainedResnet.h5"])
+def test_reference_models_become_int8_throughout(shared, tmp_path, name):
+    """MLPerf Tiny's anomaly detection (Dense + BatchNorm + ReLU) and image classification (ResNet-8)."""
+    model = keras.models.load_model(shared / "models/mlperf-tiny" / name, compile=False)
+    low, high = (0, 255) if "Resnet" in name else (-20, 10)
+    samples = np.random.default_rng(0).uniform(low, high, (64, *model.input_shape[1:])).astype(np.float32)
+    for suffix in SUFFIXES:
+        report = ks.export(model, tmp_path / f"m{suffix}", samples=samples, quantize="int8").report
+        assert {tensor.dtype for tensor in report.tensors} == {"int8"}
+        assert len(report.tensors) == len([v for v in model.weights if v.name == "kernel"])
+        assert [each for each in report.float_operations if "Softmax" not in each] == []

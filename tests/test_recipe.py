@@ -1,0 +1,326 @@
+"""Rules and their YAML: every member there and back, and each thing that is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_sparse.allocation import SCOPES
+from keras_sparse.criterion import CRITERIA
+from keras_sparse.pattern import Block, NofM, Pattern, RankedPattern, Unstructured
+from keras_sparse.recipe import PATTERNS, RULES, SCHEDULES, Prune, Quantize, Recipe, matches
+from keras_sparse.schedule import Constant, Cubic, Linear, OneShot, Schedule
+
+SAMPLES: dict[str, object] = {
+    **{"sparsity": 0.75, "n": 1, "m": 4, "shape": (1, 16)},
+    **{"at": 0.25, "begin": 0.25, "end": 1.0, "every": 7},
+}
+"""A value for each argument of a pattern or a schedule."""
+
+
+def samples(kinds: dict[str, type]) -> list[Any]:
+    """One object of each class found."""
+    return [cls(**{field.name: SAMPLES[field.name] for field in dataclasses.fields(cls)}) for cls in kinds.values()]
+
+
+PATTERN_SAMPLES: list[Pattern] = samples(PATTERNS)
+SCHEDULE_SAMPLES: list[Schedule] = samples(SCHEDULES)
+FULL = Recipe(
+    [
+        Prune(Block((1, 16), 0.9), OneShot(100), match="dense*/kernel"),
+        Prune(NofM(2, 4), Linear(0, 0.5, every=10), match=["a", "b/*"]),
+        Prune(Unstructured(0.8), Cubic(0.1, 0.6), criterion="magnitude", scope="global"),
+        Quantize(match=["conv*", "dense*"], begin=0.6, freeze=0.9),
+    ]
+)
+
+
+def test_members_are_found() -> None:
+    assert set(PATTERNS) == {"Unstructured", "Block", "NofM"}
+    assert set(SCHEDULES) == {"OneShot", "Constant", "Linear", "Cubic"}
+
+
+# There and back
+
+
+@pytest.mark.parametrize("schedule", SCHEDULE_SAMPLES, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("pattern", PATTERN_SAMPLES, ids=lambda each: type(each).__name__)
+def test_every_member_through_yaml(tmp_path: Path, pattern: Pattern, schedule: Schedule) -> None:
+    recipe = Recipe([Prune(pattern, schedule)])
+    recipe.save(tmp_path / "recipe.yaml")
+    loaded = Recipe.load(tmp_path / "recipe.yaml")
+    assert loaded == recipe
+    assert loaded.prune[0] == recipe.prune[0]
+    assert hash(loaded) == hash(recipe)
+    assert repr(loaded) == repr(recipe)
+
+
+@pytest.mark.parametrize("criterion", sorted(CRITERIA))
+@pytest.mark.parametrize("scope", sorted(SCOPES))
+def test_every_criterion_and_scope_through_yaml(tmp_path: Path, criterion: str, scope: str) -> None:
+    recipe = Recipe([Prune(Unstructured(0.5), OneShot(3), criterion=criterion, scope=scope)])
+    recipe.save(tmp_path / "recipe.yaml")
+    assert Recipe.load(tmp_path / "recipe.yaml").prune == recipe.prune
+
+
+def test_a_whole_recipe_through_yaml(tmp_path: Path) -> None:
+    FULL.save(str(tmp_path / "recipe.yaml"))
+    loaded = Recipe.load(str(tmp_path / "recipe.yaml"))
+    assert loaded == FULL
+    assert (loaded.prune, loaded.quantize) == (FULL.prune, FULL.quantize)
+
+
+def test_the_yaml_is_read_by_people() -> None:
+    assert yaml.safe_load(yaml.safe_dump(Recipe([Prune(NofM(1, 4), Cubic(0, 0.5))]).to_dict())) == {
+        "format": 1,
+        "rules": [
+            {
+                "rule": "Prune",
+                "pattern": {"name": "NofM", "n": 1, "m": 4},
+                "schedule": {"name": "Cubic", "begin": 0, "end": 0.5, "every": 100},
+                "match": "*",
+                "criterion": "magnitude",
+                "scope": "layer",
+            }
+        ],
+    }
+
+
+def test_defaults_may_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        """
+        rules:
+          - rule: Prune
+            pattern: {name: Unstructured, sparsity: 0.8}
+            schedule: {name: Cubic, begin: 0.1, end: 0.6}
+          - {rule: Quantize}
+        """
+    )
+    assert Recipe.load(path) == Recipe([Prune(Unstructured(0.8), Cubic(0.1, 0.6)), Quantize()])
+
+
+@given(at=st.one_of(st.integers(0, 10**9), st.floats(0, 1)))
+def test_steps_and_fractions_stay_what_they_are(at: int | float) -> None:
+    text = yaml.safe_dump(Recipe([Prune(Unstructured(0.5), OneShot(at))]).to_dict())
+    schedule = Recipe.from_dict(yaml.safe_load(text)).prune[0].schedule
+    assert isinstance(schedule, OneShot)
+    assert (schedule.at, type(schedule.at)) == (at, type(at))
+
+
+def test_numpy_floats_are_saved(tmp_path: Path) -> None:
+    """As from np.linspace, in a sweep."""
+    recipe = Recipe([Prune(Unstructured(np.float64(0.5)), OneShot(np.float64(0.25))), Quantize(begin=np.float64(0.5))])
+    recipe.save(tmp_path / "recipe.yaml")
+    assert Recipe.load(tmp_path / "recipe.yaml") == recipe
+    assert hash(recipe) == hash(Recipe([Prune(Unstructured(0.5), OneShot(0.25)), Quantize(begin=0.5)]))
+
+
+def test_equality() -> None:
+    def recipe(at: int | float, sparsity: float = 0.5, match: Any = "*") -> Recipe:
+        return Recipe([Prune(Unstructured(sparsity), OneShot(at), match=match)])
+
+    assert recipe(1) == recipe(1)
+    assert recipe(1) != recipe(1.0)  # the first step, and the end of the fit
+    assert recipe(1) != recipe(2)
+    assert recipe(1, match=("a", "b")) == recipe(1, match=["a", "b"])
+    assert recipe(1, sparsity=1) == recipe(1, sparsity=1.0)
+    assert recipe(1) != "recipe"
+    assert len({recipe(1), recipe(1), recipe(1.0)}) == 2
+
+
+# Rules
+
+
+def test_a_recipe_sorts_its_rules() -> None:
+    assert [type(rule.pattern) for rule in FULL.prune] == [Block, NofM, Unstructured]
+    assert FULL.quantize == Quantize(match=["conv*", "dense*"], begin=0.6, freeze=0.9)
+    assert Recipe([Quantize()]).prune == ()
+    assert Recipe([Prune(NofM(1, 2), Constant())]).quantize is None
+
+
+@pytest.mark.parametrize(
+    ("match", "path", "wanted"),
+    [
+        ("*", "model/conv/kernel", True),
+        ("conv/kernel", "model/conv/kernel", True),
+        ("conv/kernel", "conv/kernel", True),
+        ("conv/kernel", "model/myconv/kernel", False),
+        ("conv", "model/conv/kernel", False),
+        ("conv*", "model/conv_1/kernel", True),
+        ("*conv*", "model/myconv/kernel", True),
+        ("model/*", "model/conv/kernel", True),
+        ("conv_[12]/kernel", "conv_2/kernel", True),
+        ("conv_[12]/kernel", "conv_3/kernel", False),
+        ("CONV/kernel", "conv/kernel", False),
+        (["dense/*", "conv/*"], "model/conv/kernel", True),
+        (["dense/*", "conv/*"], "model/other/kernel", False),
+    ],
+)
+def test_matches(match: str | list[str], path: str, wanted: bool) -> None:
+    assert matches(match, path) is wanted
+
+
+@pytest.mark.parametrize("match", ["", [], None, 3, ["a", ""], ["a", None], {"a": 1}, [["a"]]])
+@pytest.mark.parametrize("make", [lambda match: Prune(NofM(2, 4), OneShot(0), match), lambda m: Quantize(match=m)])
+def test_a_wrong_match_is_refused(make: Any, match: object) -> None:
+    with pytest.raises(TypeError, match=r"match must be a glob.*Received: match="):
+        make(match)
+
+
+def test_classes_and_names_are_not_patterns_and_schedules() -> None:
+    with pytest.raises(TypeError, match=r"pattern must be a Pattern\. Received: pattern=0\.8"):
+        Prune(0.8, OneShot(0))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"pattern must be a Pattern"):
+        Prune(Unstructured, OneShot(0))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"schedule must be a Schedule\. Received: schedule=100"):
+        Prune(Unstructured(0.5), 100)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"pattern must be a Pattern\. Received: pattern=OneShot\(at=0\)"):
+        Prune(OneShot(0), Unstructured(0.5))  # type: ignore[arg-type]
+
+
+def test_unknown_names_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"Unknown criterion.*magnitude.*'random'"):
+        Prune(Unstructured(0.5), OneShot(0), criterion="random")
+    with pytest.raises(ValueError, match=r"Unknown scope.*global.*layer.*'model'"):
+        Prune(Unstructured(0.5), OneShot(0), scope="model")
+    with pytest.raises(ValueError, match=r"Unknown scheme.*int8.*'int4'"):
+        Quantize("int4")
+
+
+@pytest.mark.parametrize("pattern", PATTERN_SAMPLES, ids=lambda each: type(each).__name__)
+def test_one_ranking_is_for_patterns_that_rank(pattern: Pattern) -> None:
+    if isinstance(pattern, RankedPattern):
+        assert Prune(pattern, OneShot(0), scope="global").scope == "global"
+    else:
+        with pytest.raises(ValueError, match=r'same number in every group.*scope="layer"'):
+            Prune(pattern, OneShot(0), scope="global")
+
+
+def test_constant_has_no_ranking() -> None:
+    with pytest.raises(ValueError, match=r'Constant\(\).*scope="layer"'):
+        Prune(Unstructured(0.5), Constant(), scope="global")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"begin": -1}, ValueError, "begin must not be negative"),
+        ({"begin": 1.5}, ValueError, r"begin as a float.*\[0, 1\]"),
+        ({"begin": "0.5"}, TypeError, "begin must be an int"),
+        ({"freeze": 2.0}, ValueError, "freeze as a float"),
+        ({"freeze": True}, TypeError, "freeze must be an int"),
+        ({"begin": 0.5, "freeze": 0.5}, ValueError, r"freeze must come after begin.*begin=0\.5, freeze=0\.5"),
+        ({"begin": 10, "freeze": 9}, ValueError, "freeze must come after begin"),
+    ],
+)
+def test_a_wrong_time_of_quantization_is_refused(arguments: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Quantize(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("rules", "error", "words"),
+    [
+        ([], ValueError, "at least one rule"),
+        ([Quantize(), Quantize()], ValueError, "at most one Quantize"),
+        ([Unstructured(0.5)], TypeError, r"list of rules.*Prune.*Quantize.*Unstructured"),
+        ([{"rule": "Quantize"}], TypeError, "list of rules"),
+    ],
+)
+def test_a_wrong_list_of_rules_is_refused(rules: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Recipe(rules)
+
+
+# What a file may not hold
+
+
+def dictionary(**changes: object) -> dict[str, Any]:
+    """A good recipe with keys of its first rule changed; `None` takes a key away."""
+    data = Recipe([Prune(NofM(1, 4), Cubic(0, 10))]).to_dict()
+    rule = data["rules"][0] | changes
+    data["rules"] = [{key: value for key, value in rule.items() if value is not None}]
+    return data
+
+
+PRUNE_KEYS = r"\['criterion', 'match', 'pattern', 'rule', 'schedule', 'scope'\]"
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "words"),
+    [
+        (None, TypeError, "recipe must be a mapping"),
+        ([], TypeError, "recipe must be a mapping"),
+        ({}, ValueError, r"recipe lacks the keys \['rules'\]"),
+        ({"rules": {}}, TypeError, "rules must be a list"),
+        ({"rules": []}, ValueError, "at least one rule"),
+        ({"rules": [], "rule": 1}, ValueError, r"recipe has unknown keys \['rule'\]. Known ones: \['format', 'rules'\]"),
+        ({"rules": [], 3: 1}, ValueError, r"unknown keys \['3'\]"),
+        ({"format": 2, "rules": []}, ValueError, "reads recipe format 1. Received: format=2"),
+        ({"rules": ["Prune"]}, TypeError, r"rules\[0\] must be a mapping with the key 'rule'"),
+        ({"rules": [{"match": "*"}]}, TypeError, r"rules\[0\] must be a mapping with the key 'rule'"),
+        (dictionary(rule="prune"), ValueError, r"unknown rule. Known ones: \['Prune', 'Quantize'\]. Received: 'prune'"),
+        (dictionary(rule=["Prune"]), ValueError, r"unknown rule. Known ones: \['Prune', 'Quantize'\]"),
+        (dictionary(mach="*"), ValueError, rf"rules\[0\] \(Prune\) has unknown keys \['mach'\]. Known ones: {PRUNE_KEYS}"),
+        (dictionary(pattern=None), ValueError, r"rules\[0\] \(Prune\) lacks the keys \['pattern'\]"),
+        (dictionary(pattern="NofM"), TypeError, r"rules\[0\]\.pattern must be a mapping with the key 'name'"),
+        (
+            dictionary(pattern={"name": "NM", "n": 1, "m": 4}),
+            ValueError,
+            r"rules\[0\]\.pattern has an unknown name. Known ones: \['Block', 'NofM', 'Unstructured'\]. Received: 'NM'",
+        ),
+        (dictionary(pattern={"name": "NofM", "n": 1}), ValueError, r"pattern \(NofM\) lacks the keys \['m'\]"),
+        (dictionary(pattern={"name": "NofM", "n": 1, "m": 4, "k": 2}), ValueError, r"unknown keys \['k'\]"),
+        (dictionary(pattern={"name": "NofM", "n": 5, "m": 4}), ValueError, r"pattern \(NofM\): .*n=5, m=4"),
+        (dictionary(pattern={"name": "Pattern"}), ValueError, "unknown name"),
+        (dictionary(pattern={"name": "Cubic", "begin": 0, "end": 1}), ValueError, "unknown name"),
+        (
+            dictionary(schedule={"name": "Cube", "begin": 0, "end": 1}),
+            ValueError,
+            r"schedule has an unknown name. Known ones: \['Constant', 'Cubic', 'Linear', 'OneShot'\]",
+        ),
+        (dictionary(schedule={"name": "Cubic", "begin": 0, "end": 1.2}), ValueError, r"schedule \(Cubic\): end as a float"),
+        (dictionary(schedule={"name": "_Ramp", "begin": 0, "end": 1}), ValueError, "unknown name"),
+        (dictionary(scope="model"), ValueError, r"rules\[0\] \(Prune\): Unknown scope"),
+        (dictionary(match=3), TypeError, r"rules\[0\] \(Prune\): match must be a glob"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_place(data: object, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Recipe.from_dict(data)
+
+
+def test_errors_of_a_file_name_it(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    for text, words in [
+        ("rules: [", "is not YAML"),
+        ("rules: !!python/object/apply:os.getcwd []", "is not YAML"),
+        ("", "must be a mapping"),
+        ("rules: []", "at least one rule"),
+        ("rules: [{rule: Prun}]", "unknown rule"),
+    ]:
+        path.write_text(text)
+        with pytest.raises((ValueError, TypeError), match=words) as caught:
+            Recipe.load(path)
+        assert str(caught.value).startswith(str(path))
+    path.write_bytes(b"rules: \xff\xfe")
+    with pytest.raises(ValueError, match="is not YAML"):
+        Recipe.load(path)
+    with pytest.raises(FileNotFoundError):
+        Recipe.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_every_key_that_is_written_is_read(name: str) -> None:
+    """A key forgotten on the way back is what makes TFMOT's reloaded 2:4 unstructured."""
+    rule = {"Prune": FULL.rules[2], "Quantize": FULL.rules[3]}[name]
+    assert Recipe.from_dict(Recipe([rule]).to_dict()).rules == (rule,)
+    assert set(rule.to_dict()) - {"rule"} == {field.name for field in dataclasses.fields(rule)}
