@@ -116,6 +116,11 @@ class Unstructured(RankedPattern):
         return kept
 
 
+def _sizes(size: int, step: int) -> np.ndarray:
+    """Lengths of the pieces when `size` is cut every `step`."""
+    return np.minimum(step, size - np.arange(0, size, step))
+
+
 @dataclass(frozen=True)
 class Block(RankedPattern):
     """Blocks of `rows` output channels by `cols` inputs are zero together: `Block((rows, cols), sparsity)`.
@@ -139,12 +144,12 @@ class Block(RankedPattern):
             check_count(name, value)
 
     def units(self, scores: np.ndarray) -> np.ndarray:
-        starts = [np.arange(0, size, step) for size, step in zip(scores.shape[1:], self.shape, strict=True)]
-        sums, sizes = (
-            np.add.reduceat(np.add.reduceat(each, starts[0], axis=1), starts[1], axis=2)
-            for each in (scores.astype(np.float64), np.ones(scores.shape))
-        )
-        return np.asarray(sums / sizes)
+        rows, cols = self.shape
+        missing = (-scores.shape[1] % rows, -scores.shape[2] % cols)
+        padded = np.pad(scores, ((0, 0), (0, missing[0]), (0, missing[1])))
+        blocks = padded.reshape(len(scores), padded.shape[1] // rows, rows, padded.shape[2] // cols, cols)
+        sums = blocks.sum(axis=(2, 4), dtype=np.float64)
+        return np.asarray(sums / _sizes(scores.shape[1], rows)[:, None] / _sizes(scores.shape[2], cols))
 
     def spread(self, kept: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         rows, cols = self.shape

@@ -4,24 +4,22 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from keras_sparse import target
-from keras_sparse.exporting import check
-from keras_sparse.exporting.export import SAMPLES, predict
+from keras_sparse.exporting import check, reference
+from keras_sparse.exporting.export import SAMPLES
 from keras_sparse.report import tables
-from keras_sparse.runtime import isolated, open_session
-from keras_sparse.runtime.port import Port, check_inputs
-from keras_sparse.train.strip import fixed_ranges, jittered, stripped
+from keras_sparse.runtime import isolated
+from keras_sparse.runtime.port import check_inputs
 
 RANDOM_ITEMS = 32
-FLOAT, INT8 = "float32", "int8"
+"""Random inputs where no samples are given."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Differences of outputs, the file's in one runtime from the reference's.
+    """Differences of the file's outputs in one runtime from the reference's.
 
     The tolerances are `None` where none follows from the schemes; `agreement` is the fraction of samples with the same
     highest output, `None` where outputs are no scores.
@@ -43,10 +41,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """A file held against a reference; `passed` is `None` where no tolerance follows, and `reason` says why.
+    """A file held against a reference.
 
-    `kernels` says what is wrong with the kernels, `None` where all are in the file value for value, or that cannot be
-    asked.
+    `basis` says where the tolerance comes from, or why there is none; `kernels` what is wrong with the file's kernels,
+    `None` if nothing is or it cannot be known.
     """
 
     file: str
@@ -55,12 +53,13 @@ class VerifyReport:
     reference_scheme: str
     samples: int
     source: str
-    reason: str
+    basis: str
     kernels: str | None
     comparisons: tuple[Comparison, ...]
 
     @property
     def passed(self):
+        """`None` where no tolerance follows from the schemes."""
         if self.kernels is not None or any(each.passed is False for each in self.comparisons):
             return False
         return None if any(each.passed is None for each in self.comparisons) else True
@@ -73,70 +72,118 @@ class VerifyReport:
             (
                 each.runtime,
                 f"{each.rms:.3g}",
-                _allowed(each.rms_tolerance),
+                "-" if each.rms_tolerance is None else f"{each.rms_tolerance:.3g}",
                 f"{each.largest:.3g}",
-                _allowed(each.largest_tolerance),
+                "-" if each.largest_tolerance is None else f"{each.largest_tolerance:.3g}",
                 "-" if each.agreement is None else tables.percent(each.agreement),
             )
             for each in self.comparisons
         ]
         columns = ["runtime", "rms difference>", "allowed>", "largest>", "allowed>", "same class>"]
-        verdict = {True: "verified", False: "NOT what the reference is", None: "not judged"}[self.passed]
-        lines = [
-            f"{self.file} ({self.scheme}) against {self.reference} ({self.reference_scheme}), "
-            f"{self.samples} {self.source}",
-            tables.render(tables.build(None, columns, rows)),
-            f"{verdict}: {self.kernels or self.reason}",
-        ]
-        return "\n".join(lines)
+        verdict = {True: "verified", False: "NOT VERIFIED", None: "not judged"}[self.passed]
+        return "\n".join(
+            [
+                f"{self.file} ({self.scheme}) against {self.reference} ({self.reference_scheme}) "
+                f"on {self.samples} {self.source}",
+                tables.render(tables.build(None, columns, rows)),
+                f"{verdict}: {self.kernels or self.basis}",
+            ]
+        )
 
 
-def verify(path, reference, samples=None):
-    """Runs a file in its runtime and compares its outputs with those of a reference.
+def verify(path, against, samples=None):
+    """Runs a file in its runtime, and holds its outputs against those of a reference.
 
-    A `.tflite` file runs with LiteRT's default delegates and without. The tolerance follows from the schemes: for two
-    float32 sides, float32's rounding; for an int8 file of a quantized Keras model, what rounding each activation to a
-    neighbouring level may do, and its kernels must be in the file value for value. Any other pair differs by what
-    quantization changed, of which nothing says how much is right: its differences are reported and not judged.
+    A `.tflite` file runs with LiteRT's default delegates and without. The tolerance follows from the schemes: between
+    two float32 sides it is float32's rounding; for an int8 file of a quantized Keras model it is what rounding each
+    activation to a neighbouring level may do, and each kernel must be in the file value for value. Other pairs differ
+    by what quantization changed, and nothing says how much of that is right: their differences are reported, not judged.
 
     Args:
-        path: a `.tflite` or `.onnx` file with float inputs and outputs.
-        reference: a Keras model, plain or prepared, or the path of another `.tflite` or `.onnx` file.
-        samples: inputs, items along the first axis: an array, a list in the reference's order, or a dictionary by
-            name; the first 256 are used. Without samples, random inputs are.
+        path: a `.tflite` or `.onnx` file whose inputs are floats.
+        against: the reference: a Keras model, plain or prepared, or the path of another `.tflite` or `.onnx` file.
+        samples: inputs, items along the first axis: an array, a list in the order of the reference's inputs, or a
+            dictionary by name. The first 256 are used; without samples, 32 random ones.
 
     Returns:
-        A `VerifyReport`: `.passed` (True, False or None), `.comparisons`, printable, `.to_dict()`.
+        A `VerifyReport`: `.passed` (True, False, or None for not judged), `.comparisons`, printable, `.to_dict()`.
 
     Raises:
-        ValueError: the samples do not fit, or the inputs or outputs of the two differ in number or shape.
-        RuntimeFailure: the runtime does not load or run a file.
+        ValueError: the samples do not fit, or inputs or outputs of the two differ in number or shape.
+        ExportError: the file's outputs are not finite.
+        RuntimeFailure: a runtime does not load or run a file.
     """
     path = Path(path)
-    target.find(path)
-    stored = _stored(path)
-    is_model = isinstance(reference, keras.Model)
-    other = _ModelReference(reference) if is_model else _FileReference(Path(reference))
-    inputs = _inputs(other, samples)
-    ports = _ports(path)
-    if {port.name for port in ports} != set(inputs):
-        # Files that others made name their inputs as they like: then the order says which is which.
-        inputs = dict(zip((port.name for port in ports), _as_many(ports, inputs), strict=True))
-    expected, moved = other.outputs()
-    scheme = _scheme(stored)
-    allowed, reason = _tolerance(scheme, other, expected, moved)
-    kernels = other.missing_kernel(stored, path) if scheme == other.scheme == INT8 and is_model else None
+    scheme, ports = reference.scheme(path), reference.ports(path)
+    other = reference.find(against)
+    arrays = reference.random_items(other, RANDOM_ITEMS) if samples is None else _fitting(other.ports, samples)
+    if len(ports) != len(other.ports):
+        raise ValueError(f"{path} has {len(ports)} inputs, and {other.name} has {len(other.ports)}.")
+    names = [port.name for port in other.ports]
+    # By name where the names are the same; files that others made name their inputs as they like.
+    given = dict(zip(names, arrays, strict=True)) if {port.name for port in ports} == set(names) else arrays
+    expected = other.outputs(arrays)
+    allowed, basis = _tolerance(scheme, other, arrays, expected)
     return VerifyReport(
         str(path),
         scheme,
         other.name,
         other.scheme,
-        len(next(iter(inputs.values()))),
+        len(arrays[0]),
         "random inputs" if samples is None else "samples",
-        reason,
-        kernels,
+        basis,
+        other.missing_kernel(path) if scheme == other.scheme == reference.INT8 else None,
         tuple(
-            _compare(isolated.run(path, inputs, delegates=delegates), expected, runtime, allowed)
+            _compare(isolated.run(path, given, delegates=delegates), expected, runtime, allowed)
             for runtime, delegates in _ways(path)
         ),
+    )
+
+
+def _fitting(ports, samples):
+    if not isinstance(samples, dict | list | tuple):
+        samples = [samples]
+    first = {name: each[:SAMPLES] for name, each in samples.items()} if isinstance(samples, dict) else None
+    arrays = check_inputs(ports, first or [each[:SAMPLES] for each in samples])
+    if not len(arrays[0]):
+        raise ValueError("At least one sample is needed. Received: none")
+    if not all(np.isfinite(each).all() for each in arrays):
+        raise ValueError("Samples must be finite. Received: NaN or infinite values")
+    return arrays
+
+
+def _tolerance(scheme, other, arrays, expected):
+    """`(Difference or None, why)`."""
+    if scheme == other.scheme == reference.FLOAT:
+        return other.tolerance(arrays, expected), "both compute in float32, and may differ by its rounding"
+    if scheme == other.scheme == reference.INT8 and isinstance(other, reference.ModelReference):
+        basis = "both compute in int8, and each activation may be rounded to a neighbouring level"
+        return other.tolerance(arrays, expected), f"{basis}; the kernels are the model's value for value"
+    basis = "how far these two may differ does not follow from their schemes"
+    if scheme == reference.INT8:
+        basis += "; a quantized Keras model as the reference would give a tolerance"
+    return None, basis
+
+
+def _ways(path):
+    if target.find(path).name == "litert":
+        return ("LiteRT", True), ("LiteRT without delegates", False)
+    return (("ONNX Runtime", True),)
+
+
+def _compare(made, expected, runtime, allowed):
+    shapes = [each.shape for each in made], [each.shape for each in expected]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"In {runtime}, the file's outputs have the shapes {shapes[0]}, the reference's {shapes[1]}.")
+    if not all(np.isfinite(each).all() for each in made):
+        raise check.ExportError(f"In {runtime}, the file's outputs are not finite.")
+    gap = check.Difference.of(made, expected)
+    scores = len(made) == 1 and made[0].ndim == 2 and made[0].shape[1] > 1
+    return Comparison(
+        runtime,
+        gap.rms,
+        allowed and allowed.rms,
+        gap.largest,
+        allowed and allowed.largest,
+        float(np.mean(made[0].argmax(1) == expected[0].argmax(1))) if scores else None,
     )
