@@ -13,7 +13,6 @@ from typing import Annotated
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, when TensorFlow is imported
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import Progress
@@ -125,7 +124,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random numbers.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a bar is missed.")] = False,
 ):
-    """Train, prune, quantize, export and verify a small CNN on Fashion-MNIST."""
+    """Train, prune, quantize and export a small CNN on Fashion-MNIST."""
     console = Console(highlight=False)
     console.print("Loading TensorFlow and Keras ...")
     from keras_sparse.demo import run, summary
@@ -144,9 +143,11 @@ def export(
     quantize: Annotated[str | None, typer.Option(help='"int8": calibrate a float model with the samples.')] = None,
     as_json: JSON = False,
 ):
-    """Write a .keras model as .tflite or .onnx, verified in its runtime."""
+    """Write a .keras model as a verified .tflite or .onnx file."""
+    from keras_sparse.exporting.samples import read as read_samples
+
     target.find(out)
-    given = None if samples is None else _read_samples(samples)
+    given = None if samples is None else read_samples(samples)
     with _busy("Loading the model"):
         loaded = _load(model)
         import keras_sparse as ks
@@ -166,7 +167,7 @@ def sparsity(
     ] = None,
     as_json: JSON = False,
 ):
-    """Show the zeros of every kernel, and the patterns that they keep."""
+    """Show the zeros of every kernel and their patterns."""
     _exists(file)
     if recipe is not None and file.suffix != ".keras":
         raise CommandError(f"A recipe names the kernels of a .keras model. Received: --recipe with {file}")
@@ -190,17 +191,18 @@ def verify(
     ] = None,
     as_json: JSON = False,
 ):
-    """Run a file in its runtime and hold its outputs against a reference; exit with 1 if they differ too much.
+    """Compare what a file computes with a reference.
 
-    The tolerance follows from how both compute; where none does (an int8 file against a float reference), differences
+    The file runs in its runtime; where its outputs differ too much, the exit code is 1. The tolerance follows from how both compute; where none does (an int8 file against a float reference), differences
     are shown and not judged, but for --agreement.
     """
+    from keras_sparse.exporting.samples import read as read_samples
+    from keras_sparse.exporting.verify import verify as verify_file
+
     target.find(file)
     _exists(file, reference)
-    given = None if samples is None else _read_samples(samples)
+    given = None if samples is None else read_samples(samples)
     with _busy("Verifying"):
-        from keras_sparse.exporting.verify import verify as verify_file
-
         report = verify_file(file, _load(reference) if reference.suffix == ".keras" else reference, given)
     _print(report.to_dict() if as_json else report)
     least = min((each.agreement for each in report.comparisons if each.agreement is not None), default=None)
@@ -219,7 +221,7 @@ def bench(
     threads: Annotated[int, typer.Option(min=1, help="Threads of each runtime.")] = 1,
     as_json: JSON = False,
 ):
-    """Time files against each other, in turns, and show their sizes and memory."""
+    """Time files against each other, with size and memory."""
     for file in files:
         target.find(file)
     _exists(*files)
@@ -263,28 +265,6 @@ def _load(path):
         return keras.models.load_model(path, compile=False)
     except (*EXPECTED, *_tensorflow_errors()) as error:
         raise CommandError(f"{path} cannot be loaded as a Keras model: {_worded(error)}") from error
-
-
-def _read_samples(path):
-    """An array, a list of arrays (an `.npz` file without names), or a dictionary by name."""
-    if path.suffix not in (".npy", ".npz"):
-        raise CommandError(f"Samples are a .npy or .npz file. Received: {path}")
-    _exists(path)
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        named = {name: loaded[name] for name in loaded.files} if path.suffix == ".npz" else {"": loaded}
-    except (*EXPECTED,) as error:
-        raise CommandError(f"{path} does not hold arrays of numbers: {_worded(error)}") from error
-    for name, array in named.items():
-        where = f"{path}, {name}" if name else str(path)
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.ndim < 1 or not len(array):
-            raise CommandError(f"{where} must be an array of numbers, items along the first axis.")
-        if not np.isfinite(array).all():
-            raise CommandError(f"{where} holds NaN or infinite values.")
-    if path.suffix == ".npy":
-        return named[""]
-    by_place = [f"arr_{i}" for i in range(len(named))]  # as np.savez names what it was given without names
-    return [named[name] for name in by_place] if set(named) == set(by_place) else named
 
 
 @contextlib.contextmanager

@@ -58,6 +58,11 @@ class Prune:
         match: glob over variable paths such as "conv*/kernel", or a list of globs; "*" is every kernel.
         criterion: what matters; "magnitude".
         scope: "layer" (each kernel gets the pattern's sparsity) or "global" (all of the rule's kernels together).
+
+    >>> from keras_sparse.pattern import NofM
+    >>> from keras_sparse.schedule import OneShot
+    >>> Prune(NofM(2, 4), OneShot(at=0.5), match="conv*/kernel").to_dict()["pattern"]
+    {'name': 'NofM', 'n': 2, 'm': 4}
     """
 
     pattern: Pattern
@@ -102,6 +107,9 @@ class Quantize:
             the layers around them.
         begin: optimizer step or fraction of the fit at which fake quantization is switched on.
         freeze: optimizer step or fraction from which activation ranges stay as they are; `None`: learned to the end.
+
+    >>> Quantize(begin=0.5, freeze=0.9).match
+    '*'
     """
 
     scheme: str = "int8"

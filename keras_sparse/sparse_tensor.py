@@ -19,6 +19,11 @@ class SparseTensor:
         values: int8 where the layer is quantized, else float32.
         scale: float32, one per output channel, shaped to broadcast against `values`; `None` for float.
         layout: its axis orders.
+
+    >>> from keras_sparse import layout
+    >>> tensor = SparseTensor.quantized("d/kernel", np.float32([[0.0, 2.0], [0.5, 0.0]]), layout.DENSE)
+    >>> tensor.values.tolist(), tensor.zeros
+    ([[0, 127], [127, 0]], 2)
     """
 
     name: str

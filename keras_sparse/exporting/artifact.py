@@ -76,7 +76,14 @@ class ExportReport:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A verified file: its `path`, the `target` it was made for, and the `report`."""
+    """A verified file: its `path`, the `target` it was made for, and the `report`.
+
+    `ks.export` makes it. `print(artifact)` shows what is in the file; `artifact.report.to_dict()` is for machines.
+
+    >>> report = ExportReport("float32", 812, 560, (), (), {}, (), {})
+    >>> print(str(Artifact(Path("model.onnx"), "onnxruntime", report)).splitlines()[0])
+    model.onnx for onnxruntime
+    """
 
     path: Path
     target: str

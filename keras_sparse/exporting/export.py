@@ -44,6 +44,15 @@ def export(model, path, target=None, samples=None, quantize=None):
     Raises:
         ExportError: the file is not what the model is; names the layer.
         RuntimeFailure: the runtime does not load or run it.
+
+    >>> import tempfile
+    >>> import keras_sparse as ks
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    >>> samples = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     artifact = ks.export(model, f"{folder}/model.tflite", samples=samples, quantize="int8")
+    >>> artifact.report.scheme, artifact.report.tensors[0].bytes
+    ('int8', 32)
     """
     chosen, path = targets.find(path, target), Path(path)
     if not isinstance(model, keras.Model):

@@ -66,6 +66,14 @@ def benchmark(files, rounds=200, threads=1, progress=None):
 
     Returns:
         A `BenchmarkReport`: `.files`, printable, `.to_dict()`.
+
+    >>> import keras, tempfile
+    >>> import keras_sparse as ks
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = ks.benchmark([ks.export(model, f"{folder}/m{suffix}") for suffix in (".tflite", ".onnx")], rounds=5)
+    >>> [each.speedup > 0 for each in report.files], report.files[0].speedup
+    ([True, True], 1.0)
     """
     paths = [Path(getattr(each, "path", each)) for each in (files if isinstance(files, list | tuple) else [files])]
     if not paths or rounds < 1:

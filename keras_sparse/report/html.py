@@ -24,10 +24,12 @@ def page(report):
     template = environment.from_string((resources.files(__package__) / TEMPLATE).read_text(encoding="utf-8"))
     dense, sparse = report["fits"]
     files = [each for each in report["files"] if each["name"].startswith("sparse")]
+    pruned = [each for each in report["kernels"] if each["pruned"]]
+    zeros = sum(each["zeros"][files[0]["file"]] for each in pruned) / sum(each["size"] for each in pruned)
     baseline = report["files"][0]["keras_accuracy"]
     drawn = {
         "size": plots.accuracy_against_size(report["files"], baseline - 0.01 if report["judged"] else None),
-        "training": plots.training(sparse, report["quantize_begin"], sparse["updates"][-1][1], baseline),
+        "training": plots.training(sparse, report["quantize_begin"], zeros, baseline),
         "zeros": plots.zeros_per_layer(report["kernels"], files[0]["file"]),
     }
     return template.render(
@@ -35,6 +37,8 @@ def page(report):
         dense=dense,
         sparse=sparse,
         best=files[0],
+        pruned=pruned,
+        zeros=zeros,
         plots={name: Markup(svg) for name, svg in drawn.items()},  # made here, of escaped text
         recipe_yaml=yaml.safe_dump(report["recipe"], sort_keys=False),
     )

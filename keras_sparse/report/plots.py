@@ -7,13 +7,14 @@ import matplotlib
 from matplotlib.figure import Figure
 
 # Drawn in these colours, which are then replaced by the page's, so that plots follow its light or dark scheme.
-TEXT, FAINT, FIRST, SECOND, THIRD = "#010101", "#020202", "#030303", "#040404", "#050505"
+TEXT, FAINT, FIRST, SECOND, THIRD, CARD = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 COLOURS = {
     TEXT: "var(--text)",
     FAINT: "var(--faint)",
     FIRST: "var(--first)",
     SECOND: "var(--second)",
     THIRD: "var(--third)",
+    CARD: "var(--card)",
 }
 STYLE = {
     "svg.fonttype": "none",
@@ -32,7 +33,10 @@ STYLE = {
     "grid.alpha": 0.35,
     "legend.frameon": False,
 }
-APART = 0.085
+WIDTH = 5.6
+"""Inches; text has the size that it has in print where the page shows a plot half as wide as itself."""
+
+APART = 0.1
 """Least distance of two labels, as a fraction of the plot's height."""
 
 
@@ -44,7 +48,7 @@ def accuracy_against_size(files, limit=None):
         limit: accuracy to draw a line at, the least that is allowed; `None` for no line.
     """
     with matplotlib.rc_context(STYLE):
-        figure, axes = _figure(4.2)
+        figure, axes = _figure(3.6)
         sizes = [each["bytes_gzip"] / 1000 for each in files]
         shown = [100 * each["accuracy"] for each in files]
         known = [*shown, *([100 * limit] if limit is not None else [])]
@@ -65,6 +69,8 @@ def accuracy_against_size(files, limit=None):
         axes.scatter(sizes, shown, s=60, color=[_colour(each["file"]) for each in files], zorder=3, linewidths=0)
         low, high = axes.get_ylim()
         heights = spread([(each - low) / (high - low) for each in shown], APART)
+        # Over the line of the limit, a label keeps a ground of its own.
+        ground = {"facecolor": CARD, "edgecolor": "none", "pad": 1}
         for each, x, y, height in zip(files, sizes, shown, heights, strict=True):
             right = x > 0.6 * max(sizes)
             axes.annotate(
@@ -74,6 +80,7 @@ def accuracy_against_size(files, limit=None):
                 textcoords=("data", "axes fraction"),
                 ha="right" if right else "left",
                 va="center",
+                bbox=ground,
                 arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.8, "shrinkB": 5},
             )
         axes.set_xlabel("size, gzipped (kB)")
@@ -91,7 +98,7 @@ def training(fit, quantize_begin, sparsity, baseline):
         baseline: the accuracy that the fit began with.
     """
     with matplotlib.rc_context(STYLE):
-        figure, axes = _figure(4.2)
+        figure, axes = _figure(3.6)
         steps, zeros = [0], [0.0]
         for step, fraction in fit["updates"]:
             steps, zeros = [*steps, step], [*zeros, 100 * fraction]
@@ -119,7 +126,7 @@ def zeros_per_layer(kernels, file):
         kernels: list of {"name", "size", "pruned", "zeros": {file: count}}.
     """
     with matplotlib.rc_context({**STYLE, "axes.spines.left": False, "axes.spines.bottom": False}):
-        figure, axes = _figure(0.9 + 0.34 * len(kernels))
+        figure, axes = _figure(1.0 + 0.3 * len(kernels))
         names = [each["name"].removesuffix("/kernel") for each in kernels]
         parts = [100 * each["zeros"][file] / each["size"] for each in kernels]
         axes.barh(names, parts, color=FIRST, height=0.62, label="zero")
@@ -135,7 +142,7 @@ def zeros_per_layer(kernels, file):
         axes.grid(False)
         axes.set_xlabel("part of the kernel (%)")
         figure.legend(*axes.get_legend_handles_labels(), loc="upper center", ncols=2)
-        return _svg(figure, "zeros", f"Zeros of each kernel in {file}", right=0.82, top=1 - 0.3 / figure.get_figheight())
+        return _svg(figure, "zeros", f"Zeros of each kernel in {file}", top=1 - 0.3 / figure.get_figheight())
 
 
 def spread(heights, apart):
@@ -173,16 +180,16 @@ def _colour(file):
 
 
 def _figure(height):
-    figure = Figure(figsize=(7.2, height))  # no pyplot: no display is needed, and nothing global is kept
+    figure = Figure(figsize=(WIDTH, height))  # no pyplot: no display is needed, and nothing global is kept
     axes = figure.add_subplot()
     axes.grid(True, linewidth=0.6)
     axes.set_axisbelow(True)
     return figure, axes
 
 
-def _svg(figure, name, title, **margins):
+def _svg(figure, name, title, top=1.0):
     """The figure as an `<svg>` element: sized by the page, its ids its own, its colours the page's."""
-    figure.tight_layout(rect=(0, 0, margins.get("right", 1), margins.get("top", 1)))
+    figure.tight_layout(rect=(0, 0, 1, top))
     file = io.StringIO()
     metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(file, format="svg", transparent=True, metadata=metadata)

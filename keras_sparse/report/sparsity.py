@@ -74,6 +74,13 @@ def sparsity(model, recipe=None):
 
     Returns:
         A `SparsityReport`: `.kernels`, `.total`, printable, `.to_dict()`.
+
+    >>> import keras_sparse as ks
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> _ = model.layers[0].kernel.assign([[1, 0], [0, 1], [0, 2], [3, 0]])
+    >>> report = ks.sparsity(model)
+    >>> report.total, report.kernels[0].patterns
+    (0.5, ('2:4',))
     """
     if recipe is not None and not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a Recipe. Received: {recipe!r}")

@@ -22,6 +22,15 @@ def calibrate(model, samples, match="*"):
 
     Returns:
         A model with int8 wrappers and ranges switched on, for `ks.export` or for further training.
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_sparse as ks
+    >>> model = keras.Sequential([keras.Input((8,), name="x"), keras.layers.Dense(4, activation="relu", name="d")])
+    >>> samples = np.linspace(-1, 3, 16, dtype="float32").reshape(2, 8)
+    >>> low, high = ks.calibrate(model, samples).get_layer("x_range").limits()
+    >>> float(low), float(high)
+    (-1.0, 3.0)
     """
     prepared = prepare(model, Recipe([Quantize(match=match)]))
     observers = {}

@@ -17,7 +17,7 @@ class Sparsify(keras.callbacks.Callback):
     Masks are constraints on the variables, which the optimizer applies inside the compiled step: the weights are
     exactly sparse after every step, and so is every checkpoint. Constraints of the model's own still hold, and are given
     back at the end. Updates are made after the steps at which they are due (with `steps_per_execution`, at the next step
-    that Keras shows); the one at step 0 before the first step. A model that was saved and loaded with its optimizer is
+    that Keras shows); the one at step 0 before the first step, or after it where that step builds the model. A model that was saved and loaded with its optimizer is
     trained further as if it never was.
 
     Each update writes `sparsity` (the fraction of zeros of all pruned kernels together) into `logs`, and every epoch's
@@ -35,6 +35,16 @@ class Sparsify(keras.callbacks.Callback):
     Raises:
         ValueError: when training begins, if a rule matches nothing, or the recipe cannot be finished in this fit; when
             it ends, if it was not.
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_sparse as ks
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(10)])
+    >>> model.compile("sgd", "mse")
+    >>> callback = ks.Sparsify(ks.Recipe([ks.Prune(ks.Unstructured(0.75), ks.OneShot(at=2))]))
+    >>> history = model.fit(np.ones((32, 8)), np.ones((32, 10)), batch_size=8, verbose=0, callbacks=[callback])
+    >>> history.history["sparsity"], int((model.layers[0].kernel.numpy() == 0).sum())
+    ([0.75], 60)
     """
 
     def __init__(self, recipe, partial=False):
@@ -47,24 +57,27 @@ class Sparsify(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.updates, self._sparsity = [], 0.0
-        self._prunings = pruning.assign(self.recipe, kernels.find(self.model))
-        self._quantizing = _Quantizing(self.recipe.quantize, self.model) if self.recipe.quantize else None
+        self._prunings, self._quantizing = [], None
         self._resolved = self._complete = False
-        for each in self._prunings:
-            each.attach()
-        self._retrace()
+        if self.model.built:
+            self._attach()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._complete = epoch + 1 == self.params.get("epochs")
         if self._resolved:
             return
-        with self._giving_back():
-            # Only now it is known in which epoch the fit starts, and so where the whole fit began.
-            self._resolve(epoch)
-            self._update(self._step(), {}, resuming=True)
+        # Only now it is known in which epoch the fit starts, and so where the whole fit began.
+        self._first = epoch, self._step()
+        if self.model.built:
+            with self._giving_back():
+                self._resolve()
+                self._update(self._step(), {}, resuming=True)
 
     def on_train_batch_end(self, batch, logs=None):
         with self._giving_back():
+            if not self._resolved:  # a model that its first batch has built
+                self._attach()
+                self._resolve()
             self._update(self._step(), logs)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -88,16 +101,23 @@ class Sparsify(keras.callbacks.Callback):
         if not self.partial:
             self._check_finished(unfinished, unquantized)
 
+    def _attach(self):
+        self._prunings = pruning.assign(self.recipe, kernels.find(self.model))
+        self._quantizing = _Quantizing(self.recipe.quantize, self.model) if self.recipe.quantize else None
+        for each in self._prunings:
+            each.attach()
+        self._retrace()
+
     def _step(self):
         return int(self.model.optimizer.iterations)
 
-    def _resolve(self, epoch):
-        steps = self.params.get("steps")
+    def _resolve(self):
+        steps, (epoch, step) = self.params.get("steps"), self._first
         # Loss scaling wraps the optimizer that accumulates, and may have skipped steps of earlier epochs.
         inner = getattr(self.model.optimizer, "inner_optimizer", None)
         accumulated = getattr(inner or self.model.optimizer, "gradient_accumulation_steps", None) or 1
         self._total = steps * self.params["epochs"] // accumulated if steps else None
-        self._origin = self._step() - (epoch * steps // accumulated if steps else 0)
+        self._origin = step - (epoch * steps // accumulated if steps else 0)
         if inner is not None:
             self._origin = max(0, self._origin)
         rules = [*self._prunings, *([self._quantizing] if self._quantizing else [])]

@@ -25,6 +25,12 @@ def prepare(model, recipe):
 
     Raises:
         ValueError: the `Quantize` rule matches no layer, or the model has no graph to rebuild.
+
+    >>> import keras
+    >>> import keras_sparse as ks
+    >>> model = keras.Sequential([keras.Input((8,), name="x"), keras.layers.Dense(4, activation="relu", name="d")])
+    >>> [layer.name for layer in ks.prepare(model, ks.Recipe([ks.Quantize()])).layers]
+    ['x', 'x_range', 'd', 'd_range']
     """
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a Recipe. Received: {recipe!r}")

@@ -80,6 +80,14 @@ def strip(model):
 
     Raises:
         ValueError: quantization is on but a range has not seen a training batch yet; the layer is named.
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_sparse as ks
+    >>> model = keras.Sequential([keras.Input((8,), name="x"), keras.layers.Dense(4, activation="relu", name="d")])
+    >>> plain = ks.strip(ks.calibrate(model, np.ones((2, 8), "float32")))
+    >>> [type(layer).__name__ for layer in plain.layers]
+    ['InputLayer', 'FixedRange', 'Dense', 'FixedRange']
     """
     ours = (QuantizedWeights, ActivationRange)
     if not any(isinstance(layer, ours) for layer in kernels.walk(model)):

@@ -1,0 +1,40 @@
+"""Samples from a file, checked before anything is made of them."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+
+def read(path):
+    """The arrays in an `.npy` or `.npz` file, items along the first axis.
+
+    Returns:
+        An array (`.npy`); a list (`.npz` of arrays without names); or a dictionary by name.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it holds anything but finite numbers.
+    """
+    path = Path(path)
+    if path.suffix not in (".npy", ".npz"):
+        raise ValueError(f"Samples are a .npy or .npz file. Received: {path}")
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        named = {name: loaded[name] for name in loaded.files} if hasattr(loaded, "files") else {"": loaded}
+    except (ValueError, OSError, EOFError, MemoryError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} does not hold arrays of numbers: {error}") from error
+    if not named:
+        raise ValueError(f"{path} holds no array")
+    for name, array in named.items():
+        where = f"{path}, {name}" if name else str(path)
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.ndim == 0 or len(array) == 0:
+            raise ValueError(f"{where} must be an array of numbers, items along the first axis")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{where} holds NaN or infinite values")
+    if "" in named:
+        return named[""]
+    places = [f"arr_{i}" for i in range(len(named))]  # as np.savez names what it was given without names
+    return [named[place] for place in places] if set(named) == set(places) else named
