@@ -1,6 +1,7 @@
 """The command `keras-sparse`: each of its subcommands is one call of the library."""
 
 import contextlib
+import dataclasses
 import faulthandler
 import json
 import logging
@@ -22,24 +23,20 @@ from keras_sparse import target
 from keras_sparse.versions import __version__
 
 PROGRAM = "keras-sparse"
+INTERRUPTED = 130
+"""The exit code of what Ctrl-C ended, in every shell."""
+
+NOT_JUDGED = 3
+"""The exit code of `verify` where no tolerance follows: what was not judged is not verified."""
+
 SHOWN = 500
 """Characters of an error that are shown; Keras puts whole configurations into some."""
 
 USAGE = typer.BadParameter.__mro__[1]  # click's UsageError, which newer versions of typer ship themselves
-EXPECTED = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    RuntimeError,
-    ImportError,
-    EOFError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+GIVEN = OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError, EOFError, MemoryError
+EXPECTED = (*GIVEN, zipfile.BadZipFile, zlib.error)
 """What the library, Keras, NumPy and the runtimes raise for what they were given."""
+
 
 class CommandError(Exception):
     """An error of a command, worded for the one who typed it."""
@@ -62,11 +59,12 @@ class Group(TyperGroup):
         try:
             if not words:
                 words = ["--help"]
-            return super().main(words, prog_name=PROGRAM, standalone_mode=False, **extra) or 0
+            code = super().main(words, prog_name=PROGRAM, standalone_mode=False, **extra) or 0
+            return _fail("interrupted", INTERRUPTED) if code == INTERRUPTED else code
         except USAGE as error:
             return _fail(error.format_message(), 2)
         except (KeyboardInterrupt, typer.Abort):
-            return _fail("interrupted", 130)
+            return _fail("interrupted", INTERRUPTED)
         except (CommandError, *EXPECTED, *_tensorflow_errors()) as error:
             if debug:
                 raise
@@ -80,7 +78,7 @@ def _fail(message, code):
 
 def _worded(error):
     text = " ".join(str(error).split())
-    if not text or isinstance(error, KeyError | AttributeError | MemoryError):
+    if not text or isinstance(error, LookupError | AttributeError | MemoryError):
         text = f"{type(error).__name__}: {text}".rstrip(": ")
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} ... (--debug shows all of it)"
 
@@ -147,6 +145,8 @@ def export(
     from keras_sparse.exporting.samples import read as read_samples
 
     target.find(out)
+    if quantize is not None and samples is None:
+        raise CommandError(f"--quantize {quantize} measures the ranges of activations: it needs --samples")
     given = None if samples is None else read_samples(samples)
     with _busy("Loading the model"):
         loaded = _load(model)
@@ -193,8 +193,9 @@ def verify(
 ):
     """Compare what a file computes with a reference.
 
-    The file runs in its runtime; where its outputs differ too much, the exit code is 1. The tolerance follows from how both compute; where none does (an int8 file against a float reference), differences
-    are shown and not judged, but for --agreement.
+    The file runs in its runtime; where its outputs differ too much, the exit code is 1. The tolerance follows from how
+    both compute. Where none does (an int8 file against a float reference), only --agreement judges; without it the
+    exit code is 3.
     """
     from keras_sparse.exporting.samples import read as read_samples
     from keras_sparse.exporting.verify import verify as verify_file
@@ -204,14 +205,15 @@ def verify(
     given = None if samples is None else read_samples(samples)
     with _busy("Verifying"):
         report = verify_file(file, _load(reference) if reference.suffix == ".keras" else reference, given)
+        report = dataclasses.replace(report, reference=str(reference))
     _print(report.to_dict() if as_json else report)
     least = min((each.agreement for each in report.comparisons if each.agreement is not None), default=None)
     if agreement is not None and least is None:
         raise CommandError("--agreement needs one output of class scores; this file has others.")
     if agreement is not None and least < agreement:
         raise CommandError(f"The highest output is the same on {least:.4f} of the samples; {agreement} are asked for.")
-    if report.passed is False:
-        raise typer.Exit(1)
+    if report.passed is False or (report.passed is None and agreement is None):
+        raise typer.Exit(NOT_JUDGED if report.passed is None else 1)
 
 
 @app.command()

@@ -27,11 +27,14 @@ def check_step(name: str, value: object) -> Step:
     return float(value) if isinstance(value, float) else value  # NumPy's float64 is a float that YAML cannot write
 
 
-def resolve_step(value: Step, origin: int, total: int | None) -> int:
-    """The optimizer step that `value` names, in a fit of `total` steps whose first one follows step `origin`."""
+def resolve_step(value: Step, origin: int | None, total: int | None) -> int:
+    """The optimizer step that `value` names, in a fit of `total` steps whose first one follows step `origin`.
+
+    `None` stands for what is not known; a negative origin for steps that were made with another optimizer.
+    """
     if isinstance(value, int):
         return value
-    if total is None:
+    if origin is None or (total is None and value > 0):
         raise ValueError(
             f"{value!r} is a fraction of the fit, but the number of steps of the fit is not known. "
             "Pass steps_per_epoch to fit, or give the schedule in optimizer steps (an int)."
@@ -42,7 +45,7 @@ def resolve_step(value: Step, origin: int, total: int | None) -> int:
             "initial_epoch took. Load the model with its optimizer, fit with initial_epoch=0, or give the schedule in "
             "optimizer steps (an int)."
         )
-    return max(0, origin) + round(value * total)
+    return max(0, origin) + round(value * (total or 0))
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,12 @@ class Schedule(ABC):
         if comparable and moments != sorted(moments):
             raise ValueError(f"begin must not come after end. Received: {self}")
 
-    def resolve(self, origin: int, total: int | None) -> Schedule:
+    def resolve(self, origin: int | None, total: int | None) -> Schedule:
         """The same schedule with every time as an optimizer step.
 
         Args:
-            origin: optimizer steps done before the fit.
-            total: optimizer steps of the whole fit; `None` if not known, which fractions refuse.
+            origin: optimizer steps done before the fit; `None` if not known, which fractions refuse.
+            total: optimizer steps of the whole fit; `None` if not known, which fractions other than 0.0 refuse.
         """
         steps = {name: resolve_step(getattr(self, name), origin, total) for name in self.times}
         return replace(self, **steps) if steps else self

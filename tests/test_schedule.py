@@ -138,6 +138,7 @@ def test_updates_literally() -> None:
         (120, 37, None, 120),
         (1, 0, 200, 1),
         (0.0, -30, 50, 0),  # the start of the fit, or of the optimizer if that is later
+        (0.0, 37, None, 37),  # known without the length of the fit
     ],
 )
 def test_a_step_is_resolved(value: int | float, origin: int, total: int | None, step: int) -> None:
@@ -145,9 +146,10 @@ def test_a_step_is_resolved(value: int | float, origin: int, total: int | None, 
     assert type(resolve_step(value, origin, total)) is int
 
 
-def test_a_fraction_needs_the_length_of_the_fit() -> None:
-    with pytest.raises(ValueError, match=r"0\.5 is a fraction.*steps_per_epoch.*int"):
-        resolve_step(0.5, 0, None)
+@pytest.mark.parametrize(("value", "origin", "total"), [(0.5, 0, None), (0.5, None, None), (0.0, None, None)])
+def test_a_fraction_needs_the_length_of_the_fit(value: float, origin: int | None, total: int | None) -> None:
+    with pytest.raises(ValueError, match=rf"{value} is a fraction.*steps_per_epoch.*int"):
+        resolve_step(value, origin, total)
 
 
 def test_a_fraction_needs_the_steps_of_the_epochs_before() -> None:

@@ -35,6 +35,7 @@ def correct(scores, labels):
 
 
 def keras_correct(model, images):
+    """How many test images the Keras model has right."""
     return correct(model.predict(images.x_test, batch_size=1000, verbose=0), images.y_test)
 
 

@@ -18,8 +18,9 @@ def build(classes=10):
     """A new model: images `(None, 28, 28, 1)` scaled to [0, 1] -> logits `(None, classes)`.
 
     A 3x3 entry convolution with stride 2, then blocks of a depthwise 3x3 (`dw1`, ...) and a 1x1 convolution
-    (`pw1`, ...), each with BatchNorm and ReLU; global average pooling, and a Dense layer (`logits`). Strided convolutions
-    pad explicitly by 1 on all sides, as runtimes with sparse kernels require ("same" would pad one side more).
+    (`pw1`, ...), each with BatchNorm and ReLU; global average pooling, and a Dense layer (`logits`). Strided
+    convolutions pad explicitly by 1 on all sides, as runtimes with sparse kernels require ("same" would pad one side
+    only).
 
     Source: Zhang et al. 2017, "Hello Edge", for DS-CNN; Howard et al. 2017, "MobileNets".
     """

@@ -79,9 +79,7 @@ def bars(files, kernels, dense_correct, sparsity):
     for file in pruned[0].zeros if pruned else ():
         right = [each for each in pruned if each.zeros[file] == round(sparsity * each.size)]
         text = f"{file}: every pruned layer exactly {tables.percent(sparsity, 0)} zeros"
-        wrong = ", ".join(
-            f"{each.name} has {each.zeros[file]} of {each.size}" for each in pruned if each not in right
-        )
+        wrong = ", ".join(f"{each.name} has {each.zeros[file]} of {each.size}" for each in pruned if each not in right)
         said = f"{len(right)} of {len(pruned)} layers" + (f"; {wrong}" if wrong else "")
         found.append(Bar(text, said, len(right) == len(pruned)))
     return found

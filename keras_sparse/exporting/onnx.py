@@ -32,6 +32,7 @@ def emit(model, quantized):
 
     with _quiet():
         proto, _ = tf2onnx.convert.from_function(serve, input_signature=signature, opset=OPSET)
+    _add_captured(proto.graph, serve.get_concrete_function())
     if quantized:
         onnx_qdq.quantize(proto.graph)
     _name_batches(proto.graph)
@@ -46,6 +47,15 @@ def emit(model, quantized):
     if made != wanted:
         raise ExportError(f"The file should have the inputs {wanted}. It has: {made}")
     return inferred.SerializeToString()
+
+
+def _add_captured(graph, function):
+    """Constants that a layer holds outside its variables, which tf2onnx makes inputs of the graph, as initializers."""
+    captured = {inner.name: outer for outer, inner in function.graph.captures if outer.dtype != tf.resource}
+    extra = [each for each in graph.input if each.name in captured]
+    for each in extra:
+        graph.input.remove(each)
+        graph.initializer.append(onnx.numpy_helper.from_array(captured[each.name].numpy(), each.name))
 
 
 def _name_batches(graph):

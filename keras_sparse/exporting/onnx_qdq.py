@@ -23,8 +23,10 @@ GRID_TOLERANCE = 1e-5
 def quantize(graph):
     """Rewrites `graph` in place: folds batch norms and biases, and makes weights int8 and biases int32."""
     rewrite = _Rewrite(graph)
+    rewrite.sink_reshapes()
     rewrite.fold_affine()
     rewrite.repeat_after_moves()
+    rewrite.repeat_before_moves()
     rewrite.narrow_after_relu()
     rewrite.weights()
     rewrite.finish()
@@ -67,6 +69,34 @@ class _Rewrite:
         """Removes `node`, whose output `into` now makes."""
         into.output[0] = node.output[0]
         self.nodes.remove(node)
+
+    def sink_reshapes(self):
+        """MatMul -> Reshape -> bias or ReLU becomes MatMul -> bias or ReLU -> Reshape: a Dense layer on many axes."""
+        for node in [node for node in self.nodes if node.op_type == "MatMul"]:
+            weights, users = self.constants.get(node.input[1]), self.users(node.output[0])
+            if weights is None or weights.ndim != 2 or [user.op_type for user in users] != ["Reshape"]:
+                continue
+            reshape, channels = users[0], weights.shape[1]
+            shape = self.constants.get(reshape.input[1])
+            if shape is None or shape[-1] != channels:
+                continue
+            while (after := self.elementwise(reshape, channels)) is not None:
+                above, between, below = reshape.input[0], reshape.output[0], after.output[0]
+                after.input[list(after.input).index(between)] = above
+                after.output[0], reshape.input[0], reshape.output[0] = between, between, below
+                at = self.nodes.index(after)
+                self.nodes.remove(reshape)
+                self.nodes.insert(at, reshape)
+
+    def elementwise(self, node, channels):
+        """The ReLU, or the Mul or Add by one constant per last axis, that alone uses the output of `node`, or `None`."""
+        for op_type in ("Mul", "Add"):
+            user = self.only_user(node, op_type)
+            if user is not None and _per_channel(self.other(user), channels, 0) is not None:
+                return user
+        users = self.users(node.output[0])
+        alone = len(users) == 1 and node.output[0] not in self.outputs
+        return users[0] if alone and users[0].op_type in ("Relu", "Clip") else None
 
     def fold_affine(self):
         """Multiplications and additions by one constant per channel become part of the weights and bias before them."""
@@ -113,6 +143,20 @@ class _Rewrite:
             move.output[0] = raw
             at = self.nodes.index(move) + 1
             self.nodes[at:at] = self.pair(raw, before.input[1:], out)
+
+    def repeat_before_moves(self):
+        """An operation -> move -> QuantizeLinear has that Q/DQ pair before the move, too."""
+        for move in [node for node in self.nodes if node.op_type in MOVES]:
+            before, users = self.producer(move.input[0]), self.users(move.output[0])
+            inside = before is not None and before.op_type not in ("DequantizeLinear", *MOVES)
+            if not inside or len(users) != 1 or users[0].op_type != "QuantizeLinear":
+                continue
+            raw = move.input[0]
+            if len(self.users(raw)) != 1 or raw in self.outputs:
+                continue
+            move.input[0] = f"{raw}/before"
+            at = self.nodes.index(move)
+            self.nodes[at:at] = self.pair(raw, users[0].input[1:], move.input[0])
 
     def narrow_after_relu(self):
         """A ReLU or ReLU6 before a range that reaches beyond it gets a range of its own, from 0 to where both end.

@@ -62,9 +62,6 @@ class FileReference:
     def tolerance(self, arrays, expected):
         return check.tolerance(expected, None)
 
-    def missing_kernel(self, path):
-        return None  # files of two formats, or of two converters, store kernels in ways of their own
-
 
 def find(reference):
     """The reference for a Keras model or the path of a file."""
@@ -87,7 +84,7 @@ def ports(path):
 
 
 def scheme(path):
-    """FLOAT or INT8 where the file computes in that; OTHER for half precision, or for int8 kernels in float operations."""
+    """FLOAT or INT8 where the file computes in that; OTHER for half precision, or int8 kernels in float operations."""
     stored = read(path)
     kernels = {str(each.values.dtype) for each in stored.tensors if each.values.ndim >= 2}
     int8 = any(each.dtype == "int8" for each in stored.operations)

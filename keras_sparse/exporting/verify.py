@@ -80,13 +80,17 @@ class VerifyReport:
             for each in self.comparisons
         ]
         columns = ["runtime", "rms difference>", "allowed>", "largest>", "allowed>", "same class>"]
-        verdict = {True: "verified", False: "NOT VERIFIED", None: "not judged"}[self.passed]
+        verdict = {
+            True: f"verified: {self.basis}",
+            False: f"NOT VERIFIED: {self.kernels or f'the outputs differ by more, although {self.basis}'}",
+            None: f"not judged: {self.basis}",
+        }[self.passed]
         return "\n".join(
             [
                 f"{self.file} ({self.scheme}) against {self.reference} ({self.reference_scheme}) "
                 f"on {self.samples} {self.source}",
                 tables.render(tables.build(None, columns, rows)),
-                f"{verdict}: {self.kernels or self.basis}",
+                verdict,
             ]
         )
 
@@ -97,7 +101,7 @@ def verify(path, against, samples=None):
     A `.tflite` file runs with LiteRT's default delegates and without. The tolerance follows from the schemes: between
     two float32 sides it is float32's rounding; for an int8 file of a quantized Keras model it is what rounding each
     activation to a neighbouring level may do, and each kernel must be in the file value for value. Other pairs differ
-    by what quantization changed, and nothing says how much of that is right: their differences are reported, not judged.
+    by what quantization changed, and nothing says how much of that is right: that is reported, and not judged.
 
     Args:
         path: a `.tflite` or `.onnx` file whose inputs are floats.
@@ -124,6 +128,7 @@ def verify(path, against, samples=None):
     given = dict(zip(names, arrays, strict=True)) if {port.name for port in ports} == set(names) else arrays
     expected = other.outputs(arrays)
     allowed, basis = _tolerance(scheme, other, arrays, expected)
+    exact = scheme == other.scheme == reference.INT8 and isinstance(other, reference.ModelReference)
     return VerifyReport(
         str(path),
         scheme,
@@ -132,7 +137,7 @@ def verify(path, against, samples=None):
         len(arrays[0]),
         "random inputs" if samples is None else "samples",
         basis,
-        other.missing_kernel(path) if scheme == other.scheme == reference.INT8 else None,
+        other.missing_kernel(path) if exact else None,
         tuple(
             _compare(isolated.run(path, given, delegates=delegates), expected, runtime, allowed)
             for runtime, delegates in _ways(path)
@@ -155,10 +160,10 @@ def _fitting(ports, samples):
 def _tolerance(scheme, other, arrays, expected):
     """`(Difference or None, why)`."""
     if scheme == other.scheme == reference.FLOAT:
-        return other.tolerance(arrays, expected), "both compute in float32, and may differ by its rounding"
+        return other.tolerance(arrays, expected), "both compute in float32, and only its rounding may differ"
     if scheme == other.scheme == reference.INT8 and isinstance(other, reference.ModelReference):
-        basis = "both compute in int8, and each activation may be rounded to a neighbouring level"
-        return other.tolerance(arrays, expected), f"{basis}; the kernels are the model's value for value"
+        basis = "both compute in int8 with the same kernels, and each activation may be rounded to a neighbouring level"
+        return other.tolerance(arrays, expected), basis
     basis = "how far these two may differ does not follow from their schemes"
     if scheme == reference.INT8:
         basis += "; a quantized Keras model as the reference would give a tolerance"

@@ -22,7 +22,7 @@ def page(report):
     )
     environment.filters.update(size=tables.size, percent=tables.percent, number="{:,}".format)
     template = environment.from_string((resources.files(__package__) / TEMPLATE).read_text(encoding="utf-8"))
-    dense, sparse = report["fits"]
+    sparse = report["fits"][-1]
     files = [each for each in report["files"] if each["name"].startswith("sparse")]
     pruned = [each for each in report["kernels"] if each["pruned"]]
     zeros = sum(each["zeros"][files[0]["file"]] for each in pruned) / sum(each["size"] for each in pruned)
@@ -34,7 +34,6 @@ def page(report):
     }
     return template.render(
         report,
-        dense=dense,
         sparse=sparse,
         best=files[0],
         pruned=pruned,

@@ -18,6 +18,7 @@ COLOURS = {
 }
 STYLE = {
     "svg.fonttype": "none",
+    "svg.hashsalt": "keras_sparse",  # the same report gives the same page
     "font.size": 10,
     "font.family": "sans-serif",
     "text.color": TEXT,
@@ -135,7 +136,9 @@ def zeros_per_layer(kernels, file):
         )
         for name, each in zip(names, kernels, strict=True):
             text = f"{each['zeros'][file]:,} of {each['size']:,}"
-            axes.annotate(text, (100, name), xytext=(6, 0), textcoords="offset points", va="center", annotation_clip=False)
+            axes.annotate(
+                text, (100, name), xytext=(6, 0), textcoords="offset points", va="center", annotation_clip=False
+            )
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
         axes.tick_params(left=False)

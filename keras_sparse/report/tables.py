@@ -3,6 +3,7 @@
 import io
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 WIDTH = 120
@@ -22,7 +23,7 @@ def build(title, columns, rows):
         right = column.endswith(">")
         table.add_column(column.removesuffix(">"), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(escape(str(cell)) for cell in row))
     return table
 
 

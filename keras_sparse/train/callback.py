@@ -17,8 +17,8 @@ class Sparsify(keras.callbacks.Callback):
     Masks are constraints on the variables, which the optimizer applies inside the compiled step: the weights are
     exactly sparse after every step, and so is every checkpoint. Constraints of the model's own still hold, and are given
     back at the end. Updates are made after the steps at which they are due (with `steps_per_execution`, at the next step
-    that Keras shows); the one at step 0 before the first step, or after it where that step builds the model. A model that was saved and loaded with its optimizer is
-    trained further as if it never was.
+    that Keras shows); the one at step 0 before the first step, or after it where that step builds the model. A model
+    that was saved and loaded with its optimizer is trained further as if it never was.
 
     Each update writes `sparsity` (the fraction of zeros of all pruned kernels together) into `logs`, and every epoch's
     logs have it, for History, TensorBoard, CSVLogger and the progress bar. Put `Sparsify` before callbacks that write
@@ -89,10 +89,12 @@ class Sparsify(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if not self._resolved:
             return self._detach()  # a fit of no epochs
+        end = self._step()
         if self._complete and not self.model.stop_training and self._total is not None:
             # An optimizer that skipped steps (loss scaling) has counted fewer than the fit made.
-            with self._giving_back():
-                self._update(max(self._step(), self._origin + self._total), logs)
+            end = max(end, self._origin + self._total)
+        with self._giving_back():
+            self._update(end, logs)
         for each in self._prunings:
             each.apply()  # weights that were averaged at the end of the fit are sparse again
         unfinished = [each for each in self._prunings if not each.finished]
@@ -117,9 +119,11 @@ class Sparsify(keras.callbacks.Callback):
         inner = getattr(self.model.optimizer, "inner_optimizer", None)
         accumulated = getattr(inner or self.model.optimizer, "gradient_accumulation_steps", None) or 1
         self._total = steps * self.params["epochs"] // accumulated if steps else None
-        self._origin = step - (epoch * steps // accumulated if steps else 0)
-        if inner is not None:
-            self._origin = max(0, self._origin)
+        if steps:
+            self._origin = step - epoch * steps // accumulated
+            self._origin = self._origin if inner is None else max(0, self._origin)
+        else:
+            self._origin = None if epoch else step
         rules = [*self._prunings, *([self._quantizing] if self._quantizing else [])]
         for each in rules:
             each.resolve(self._origin, self._total)

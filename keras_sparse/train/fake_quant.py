@@ -17,7 +17,9 @@ def quantize_kernel(kernel, channel_axes):
     def straight_through(given):
         weights = ops.cast(given, "float32")
         peak = ops.max(ops.abs(weights), axis=reduced, keepdims=True)
-        scale = ops.where(peak > 0, ops.maximum(peak / WEIGHT_MAX, TINY), ops.ones_like(peak))
+        # Compilers turn a division by a constant into a product with its reciprocal, which is rounded: another scale.
+        levels = ops.where(peak > 0, float(WEIGHT_MAX), 1.0)
+        scale = ops.maximum(ops.where(peak > 0, peak, 1.0) / levels, TINY)
         scaled = weights / scale
         rounded = ops.sign(weights) * ops.maximum(ops.abs(ops.round(scaled)), 1.0)
 

@@ -46,6 +46,11 @@ def fuses(layer):
     return activation_name(layer.activation) in FUSED_ACTIVATIONS
 
 
+def bounded_level(layer):
+    """The step between two levels of a bounded output, in every runtime: 1/128 for tanh, 1/256 for what is in [0, 1]."""
+    return 1 / 128 if activation_name(getattr(layer, "activation", None)) == "tanh" else 1 / 256
+
+
 def activation_name(function):
     """The name of an activation function, such as "relu"; of a function or layer of the user's, its own name."""
     if function is None:

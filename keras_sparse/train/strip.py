@@ -181,16 +181,17 @@ def jittered(plain):
     seeds, int8, alive = itertools.count(), set(), []
 
     def call(old, new, args, kwargs):
-        level = None
+        role = roles.role(old)[0]
+        from_int8 = any(id(tensor) in int8 for tensor in graph.tensors(args))
         if isinstance(old, FixedRange):
-            level = (old.high - old.low) / LEVELS
-        elif roles.role(old)[0] == roles.BOUNDED and id(args[0]) in int8:
-            level = 1 / 256 if roles.activation_name(getattr(old, "activation", None)) != "tanh" else 1 / 128
-        if level is None:
-            return new(*args, **kwargs)
-        jitter = Jitter(level, seed=next(seeds))
-        # Within the range, and on its levels, where there is one.
-        outputs = new(jitter(*args)) if isinstance(old, FixedRange) else jitter(new(*args, **kwargs))
+            # Before the rounding, so that it stays within the range and on its levels.
+            outputs = new(Jitter((old.high - old.low) / LEVELS, next(seeds))(*args))
+        elif role == roles.BOUNDED and from_int8:
+            outputs = Jitter(roles.bounded_level(old), next(seeds))(new(*args, **kwargs))
+        else:
+            outputs = new(*args, **kwargs)
+            if not (from_int8 and role in roles.KEEP_RANGE):
+                return outputs
         int8.add(id(outputs))
         alive.append(outputs)  # ids are only unique among living tensors
         return outputs

@@ -27,7 +27,6 @@ def policy() -> Iterator[None]:
     """A test may set the dtype policy; the next one has the default again."""
     yield
     keras.config.set_dtype_policy("float32")
-    keras.utils.clear_session()
 
 
 @pytest.fixture

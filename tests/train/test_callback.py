@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -266,7 +267,7 @@ LAYERS: dict[str, tuple[tuple[int, ...], Callable[[Any], Any]]] = {
     "Bidirectional": ((4, 3), lambda x: layers.Bidirectional(layers.SimpleRNN(4))(x)),
     "ConvLSTM1D": ((3, 4, 2), lambda x: layers.ConvLSTM1D(2, 2)(x)),
     "MultiHeadAttention": ((4, 5), lambda x: layers.MultiHeadAttention(2, 3)(x, x)),
-    "EinsumDense": ((4, 5), lambda x: layers.EinsumDense("abc,cd->abd", (None, 7))(x)),
+    "EinsumDense": ((4, 5), lambda x: layers.EinsumDense("abc,cd->abd", (4, 7))(x)),
     "TimeDistributed": ((4, 5), lambda x: layers.TimeDistributed(layers.Dense(3))(x)),
 }
 PATTERNS = [ks.Unstructured(0.7), ks.Block((2, 3), 0.5), ks.NofM(1, 4)]
@@ -280,10 +281,10 @@ def test_every_layer_and_pattern(name: str, look: Any) -> None:
     inputs = keras.Input(shape)
     model = keras.Model(inputs, layers.Dense(1, name="end")(layers.Flatten()(call(inputs))))
     x, y = rng.normal(size=(4, *shape)).astype(np.float32), rng.normal(size=(4, 1)).astype(np.float32)
-    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
     for pattern in PATTERNS:
         masks = {k.path: pattern.mask(np.abs(k.matrices()), 1.0) for k in kernels.find(model)}
         watch = look(lambda model: {k.path: k.matrices() for k in kernels.find(model)})
+        model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
         fit(model, (x, y), ks.Recipe([ks.Prune(pattern, ks.OneShot(0))]), watch, batch_size=2, epochs=1)
         for matrices in watch.seen:
             for path, mask in masks.items():
@@ -392,7 +393,8 @@ def test_the_users_constraints_hold_and_are_given_back(mlp: Any, vectors: Data, 
     model = mlp(kernel_constraint=user)
     watch = look(lambda model: (by_layer(zeros(model)), np.abs(model.get_layer("dense1").kernel.numpy()).max()))
     fit(model, vectors, HALF, watch, optimizer=keras.optimizers.SGD(1.0))
-    assert all(found == {"dense1": 24, "dense2": 12} and peak == 0.5 for found, peak in watch.seen)
+    assert all(found == {"dense1": 24, "dense2": 12} and peak <= 0.5 for found, peak in watch.seen)
+    assert any(peak == 0.5 for _, peak in watch.seen)
     assert model.get_layer("dense1").kernel.constraint is user
     model.fit(*vectors, verbose=0)  # traced again: the mask is gone, the user's constraint is not
     assert by_layer(zeros(model)) == {"dense1": 0, "dense2": 0}
@@ -465,17 +467,15 @@ def test_logs(mlp: Any, vectors: Data, tmp_path: Path) -> None:
         assert [float(row["sparsity"]) for row in csv.DictReader(file)] == [0.25, 0.5]
 
 
-def test_tensorboard(mlp: Any, vectors: Data, tmp_path: Path) -> None:
-    import tensorflow as tf
-
+def test_tensorboard(mlp: Any, vectors: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = importlib.import_module("tensorflow.summary")
+    written = []  # tf.summary.scalar wants TensorBoard itself to be installed
+    monkeypatch.setattr(summary, "scalar", lambda name, value, step=None: written.append((name, step, value)))
     fit(mlp(), vectors, HALF, keras.callbacks.TensorBoard(tmp_path, write_graph=False))
-    tags = {
-        value.tag
-        for file in (tmp_path / "train").iterdir()
-        for event in tf.compat.v1.train.summary_iterator(str(file))
-        for value in event.summary.value
-    }
-    assert "epoch_sparsity" in tags
+    assert [each for each in written if each[0] == "epoch_sparsity"] == [
+        ("epoch_sparsity", 0, 0.5),
+        ("epoch_sparsity", 1, 0.5),
+    ]
 
 
 def test_updates_are_recorded(mlp: Any, vectors: Data) -> None:
@@ -515,6 +515,14 @@ def test_fractions_need_the_steps_of_a_generator(mlp: Any, vectors: Data, masked
     assert sum(zeros(model).values()) == 36
 
 
+def test_the_start_of_the_fit_is_known_with_a_generator(mlp: Any, vectors: Data, ranges: Any) -> None:
+    recipe = ks.Recipe([ks.Quantize()])
+    model = ks.prepare(mlp(), recipe)
+    model.compile("sgd", "mse")
+    model.fit(batches(vectors, forever=False), verbose=0, callbacks=[ks.Sparsify(recipe)])
+    assert all(low < high for low, high in ranges(model).values())
+
+
 def test_steps_need_nothing(mlp: Any, vectors: Data, zeros: Any) -> None:
     model = mlp()
     model.compile("sgd", "mse")
@@ -526,8 +534,8 @@ def test_steps_need_nothing(mlp: Any, vectors: Data, zeros: Any) -> None:
 def test_a_generator_that_ends_early_is_noticed(mlp: Any, vectors: Data) -> None:
     model = mlp()
     model.compile("sgd", "mse")
-    recipe = ks.Recipe([ks.Prune(ks.Unstructured(0.5), ks.Cubic(0, 9, every=3))])
-    with pytest.raises(ValueError, match=r"was not finished.*step 8.*last update is at step 9"):
+    recipe = ks.Recipe([ks.Prune(ks.Unstructured(0.5), ks.Cubic(0, 20, every=3))])
+    with pytest.raises(ValueError, match=r"was not finished.*ended at optimizer step.*last update is at step 20"):
         model.fit(batches(vectors, forever=False), verbose=0, callbacks=[ks.Sparsify(recipe)])
 
 

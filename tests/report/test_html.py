@@ -1,0 +1,85 @@
+"""The page: whole, self-contained, and it says what the report says."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+from keras_sparse.report import html
+
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+
+
+class Reader(HTMLParser):
+    """Text, attributes, and whether every element is closed in turn."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += f" {data}"
+
+
+def test_it_needs_nothing_else(report: dict[str, Any]) -> None:
+    page = html.page(report)
+    assert "http://" not in page and "https://" not in page
+    assert not re.search(r"@import|<script|<link|<img", page)
+    for name, value in Reader(page).attributes:
+        if name in ("href", "src", "xlink:href"):
+            assert value.startswith("#"), value
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", page))
+
+
+def test_ids_are_unique_and_those_that_are_used_exist(report: dict[str, Any]) -> None:
+    page = html.page(report)
+    ids = [value for name, value in Reader(page).attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', page)) <= set(ids)
+
+
+def test_it_says_what_the_report_says(report: dict[str, Any]) -> None:
+    text = " ".join(Reader(html.page(report)).text.split())
+    for said in (
+        "a folder <b>named</b> & co",  # escaped, so it is text
+        "2026-01-02 03:04:05 UTC",
+        "sparse_int8.onnx ONNX Runtime 89.50 % 90.00 % 120.0 kB 40.0 kB 25.5 µs 1.50×",
+        "pw1 3,200 2,560 (80.00 %) 2,560 (80.00 %)",
+        "entry * 360",
+        "pass held & passed 0.50 points below",
+        "Zeros in pruned layers 80.00 % counted in the file, 1 of 2 layers",
+        "MISS held and missed 4 of 5 layers",
+        "rule: Quantize",
+        "A Processor (R), 2 cores",
+        "keras-sparse demo --seed 0",
+        "1.0 point below dense float",
+    ):
+        assert said in text, said
+
+
+def test_a_quick_run_is_not_judged(report: dict[str, Any]) -> None:
+    text = Reader(html.page(report | {"judged": False})).text
+    assert "Not judged" in text
+    assert "held and missed" not in text
+    assert "point below dense float" not in text
+
+
+def test_it_is_made_of_what_json_holds(report: dict[str, Any]) -> None:
+    assert html.page(json.loads(json.dumps(report))) == html.page(report)

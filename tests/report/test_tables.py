@@ -1,0 +1,37 @@
+"""Tables as plain text, sizes and percentages as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from keras_sparse.report import tables
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (21_560, "21.6 kB"), (999_949, "999.9 kB"), (1_270_000, "1.27 MB")],
+)
+def test_size(count: int, said: str) -> None:
+    assert tables.size(count) == said
+
+
+@pytest.mark.parametrize(
+    ("fraction", "digits", "said"), [(0.8, 2, "80.00 %"), (0.8, 0, "80 %"), (0, 2, "0.00 %"), (1, 1, "100.0 %")]
+)
+def test_percent(fraction: float, digits: int, said: str) -> None:
+    assert tables.percent(fraction, digits) == said
+
+
+def test_numbers_stand_on_the_right_and_long_names_are_folded_not_cut() -> None:
+    name = "a_very_long_name/" * 10
+    text = tables.render(tables.build("A title", ["name", "zeros>"], [(name, 5), ("b", 12345)]), width=60)
+    lines = text.splitlines()
+    assert lines[0].rstrip() == "A title"
+    assert all(len(line) <= 60 for line in lines)
+    assert "".join(line.split("│")[1].strip() for line in lines if line.startswith("│")) == f"{name}b"
+    (first,) = [line for line in lines if " 5 " in line]
+    assert first.rstrip().endswith("    5 │")
+
+
+def test_text_is_not_markup() -> None:
+    assert "[bold]x[/bold]" in tables.render(tables.build(None, ["a"], [("[bold]x[/bold]",)]))
