@@ -142,18 +142,18 @@ def export(
     as_json: JSON = False,
 ):
     """Write a .keras model as a verified .tflite or .onnx file."""
-    from keras_sparse.exporting.samples import read as read_samples
-
     target.find(out)
     if quantize is not None and samples is None:
         raise CommandError(f"--quantize {quantize} measures the ranges of activations: it needs --samples")
-    given = None if samples is None else read_samples(samples)
     with _busy("Loading the model"):
-        loaded = _load(model)
         import keras_sparse as ks
-    names = [tensor.name for tensor in loaded.inputs or ()]
-    if isinstance(given, dict) and set(given) != set(names):
-        raise CommandError(f"The inputs of {model} are {names}. {samples} holds: {sorted(given)}")
+        from keras_sparse.exporting import keras_file
+        from keras_sparse.exporting.samples import read as read_samples
+
+        given = None if samples is None else read_samples(samples)
+        loaded = keras_file.read(model)
+    if isinstance(given, dict):
+        given = _in_order(given, loaded, model, samples)
     with _busy(f"Exporting {out.name}"):
         artifact = ks.export(loaded, out, samples=given, quantize=quantize)
     _print({"path": str(out), "target": artifact.target, **artifact.report.to_dict()} if as_json else artifact)
@@ -173,9 +173,10 @@ def sparsity(
         raise CommandError(f"A recipe names the kernels of a .keras model. Received: --recipe with {file}")
     with _busy("Reading the file"):
         import keras_sparse as ks
+        from keras_sparse.exporting import keras_file
 
         rules = None if recipe is None else ks.Recipe.load(recipe)
-        report = ks.sparsity(_load(file) if file.suffix == ".keras" else file, rules)
+        report = ks.sparsity(keras_file.read(file) if file.suffix == ".keras" else file, rules)
     _print(report.to_dict() if as_json else report)
     if any(kernel.broken for kernel in report.kernels):
         raise typer.Exit(1)
@@ -197,21 +198,24 @@ def verify(
     both compute. Where none does (an int8 file against a float reference), only --agreement judges; without it the
     exit code is 3.
     """
-    from keras_sparse.exporting.samples import read as read_samples
-    from keras_sparse.exporting.verify import verify as verify_file
-
     target.find(file)
     _exists(file, reference)
-    given = None if samples is None else read_samples(samples)
     with _busy("Verifying"):
-        report = verify_file(file, _load(reference) if reference.suffix == ".keras" else reference, given)
+        from keras_sparse.exporting import keras_file
+        from keras_sparse.exporting.samples import read as read_samples
+        from keras_sparse.exporting.verify import verify as verify_file
+
+        given = None if samples is None else read_samples(samples)
+        against = keras_file.read(reference) if reference.suffix == ".keras" else reference
+        report = verify_file(file, against, given)
         report = dataclasses.replace(report, reference=str(reference))
     _print(report.to_dict() if as_json else report)
     least = min((each.agreement for each in report.comparisons if each.agreement is not None), default=None)
-    if agreement is not None and least is None:
-        raise CommandError("--agreement needs one output of class scores; this file has others.")
-    if agreement is not None and least < agreement:
-        raise CommandError(f"The highest output is the same on {least:.4f} of the samples; {agreement} are asked for.")
+    if agreement is not None:
+        if least is None:
+            raise CommandError("--agreement needs one output of class scores; this file has others.")
+        if least < agreement:
+            raise CommandError(f"The highest output is the same on {least:.4f} of the samples; asked for: {agreement}")
     if report.passed is False or (report.passed is None and agreement is None):
         raise typer.Exit(NOT_JUDGED if report.passed is None else 1)
 
@@ -248,25 +252,20 @@ def _busy(text):
     return Console(stderr=True).status(f"{text} ...") if sys.stderr.isatty() else contextlib.nullcontext()
 
 
+def _in_order(named, model, path, samples):
+    """Samples by name in the structure of the model's inputs."""
+    import keras
+
+    names = [tensor.name for tensor in model.inputs or ()]
+    if set(named) != set(names):
+        raise CommandError(f"The inputs of {path} are {names}. {samples} holds: {sorted(named)}")
+    return keras.tree.pack_sequence_as(model.input, [named[name] for name in names])
+
+
 def _exists(*paths):
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"There is no file {path}")
-
-
-def _load(path):
-    """The Keras model in a `.keras` file."""
-    if path.suffix != ".keras":
-        raise CommandError(f"A .keras file was expected. Received: {path}")
-    _exists(path)
-    import keras
-
-    import keras_sparse  # noqa: F401  the classes of prepared models are known once it is imported
-
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (*EXPECTED, *_tensorflow_errors()) as error:
-        raise CommandError(f"{path} cannot be loaded as a Keras model: {_worded(error)}") from error
 
 
 @contextlib.contextmanager

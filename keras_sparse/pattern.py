@@ -22,6 +22,7 @@ def check_sparsity(sparsity: object) -> float:
 
 
 def check_count(name: str, value: object) -> None:
+    """Refuses what is no whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1. Received: {name}={value!r}")
 

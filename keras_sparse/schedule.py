@@ -41,9 +41,9 @@ def resolve_step(value: Step, origin: int | None, total: int | None) -> int:
         )
     if origin < 0 < value:
         raise ValueError(
-            f"{value!r} is a fraction of the fit, but the optimizer has done {-origin} steps fewer than the epochs before "
-            "initial_epoch took. Load the model with its optimizer, fit with initial_epoch=0, or give the schedule in "
-            "optimizer steps (an int)."
+            f"{value!r} is a fraction of the fit, but the optimizer has done {-origin} steps fewer than the epochs "
+            "before initial_epoch took. Load the model with its optimizer, fit with initial_epoch=0, or give the "
+            "schedule in optimizer steps (an int)."
         )
     return max(0, origin) + round(value * (total or 0))
 

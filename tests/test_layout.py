@@ -131,7 +131,10 @@ def test_a_row_is_found_by_the_class_and_its_bases(layer: str, variable: str) ->
 
 
 def test_the_nearest_base_wins() -> None:
-    assert layout.find(("Conv2DTranspose", "BaseConvTranspose", "Conv2D"), "kernel", 4) is ROWS["Conv2DTranspose", "kernel"]
+    assert (
+        layout.find(("Conv2DTranspose", "BaseConvTranspose", "Conv2D"), "kernel", 4)
+        is ROWS["Conv2DTranspose", "kernel"]
+    )
 
 
 @pytest.mark.parametrize(

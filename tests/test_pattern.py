@@ -40,7 +40,6 @@ def tied(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 3, shape).astype(np.float32)
 
 
-
 def test_every_pattern_has_examples() -> None:
     assert set(PATTERNS) == set(EXAMPLES), "a new pattern needs a row in EXAMPLES"
 

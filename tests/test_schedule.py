@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from keras_sparse.recipe import SCHEDULES, _construct
 from keras_sparse.schedule import Constant, Cubic, Linear, OneShot, Schedule, check_step, resolve_step
 
+
 def fields(cls: type) -> list[str]:
     return [field.name for field in dataclasses.fields(cls)]
 

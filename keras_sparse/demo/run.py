@@ -63,7 +63,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Results:
-    """All that the demo found; `report.json` is `to_dict()`, and the HTML page is made of nothing else."""
+    """All that the demo found; `report.json` is `to_dict()`, and the HTML page is made of that and the recipe."""
 
     options: Options
     source: str
@@ -164,7 +164,7 @@ def run(options, console):
     write_atomically(out / "example_input.npy", _npy(dataset.x_test[:EXAMPLES]))
     content = found.to_dict()
     write_atomically(out / "report.json", f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode())
-    write_atomically(out / "report.html", html.page(content).encode())
+    write_atomically(out / "report.html", html.page(content, (out / "recipe.yaml").read_text()).encode())
     return found
 
 

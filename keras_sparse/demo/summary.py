@@ -6,6 +6,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from rich.markup import escape
+
 from keras_sparse.report import tables
 
 WRITTEN = {
@@ -56,8 +58,8 @@ def show(results, console):
         say("  not judged: --quick trains too little for any of them")
     for bar in results.bars if results.judged else ():
         mark = "[green]pass[/green]" if bar.holds else "[bold red]MISS[/bold red]"
-        console.print(f"  {mark}  {bar.text}: {bar.measured}", soft_wrap=True)
-    console.print(f"\n[bold]Written to {options.out}[/bold]", soft_wrap=True)
+        console.print(f"  {mark}  {escape(f'{bar.text}: {bar.measured}')}", soft_wrap=True)
+    console.print(f"\n[bold]Written to {escape(str(options.out))}[/bold]", soft_wrap=True)
     for name, what in WRITTEN.items():
         say(f"  {name:20} {tables.size((options.out / name).stat().st_size):>9}  {what}")
     console.print("\n[bold]Next[/bold]")

@@ -12,7 +12,7 @@ from keras_sparse.demo import model as models
 from keras_sparse.demo.progress import FitProgress
 
 BATCH = 128
-DENSE_RATE, SPARSE_RATE = 3e-3, 1.5e-3
+DENSE_RATE, SPARSE_RATE = 3e-3, 2.5e-3
 """Learning rates at the start of the fits; a cosine takes them to 0."""
 
 SPARSITY = 0.8
@@ -60,7 +60,7 @@ class Fit:
 
 def recipe(total):
     """The default recipe for a fit of `total` steps: cubic pruning of 1x1 convolutions and Dense, then int8."""
-    ramp = ks.Cubic(begin=0.0, end=0.5, every=max(1, total // (2 * UPDATES)))
+    ramp = ks.Cubic(begin=0.0, end=0.5, every=math.ceil(total / (2 * UPDATES)))
     return ks.Recipe(
         [
             ks.Prune(ks.Unstructured(SPARSITY), ramp, match=["pw*/kernel", "logits/kernel"]),

@@ -3,19 +3,18 @@
 from importlib import resources
 
 import jinja2
-import yaml
-from markupsafe import Markup
 
 from keras_sparse.report import plots, tables
 
 TEMPLATE = "page.html"
 
 
-def page(report):
+def page(report, recipe):
     """The page for a report, as text.
 
     Args:
         report: what `report.json` holds: plain dictionaries, lists, text and numbers.
+        recipe: the text of `recipe.yaml`.
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -38,6 +37,6 @@ def page(report):
         best=files[0],
         pruned=pruned,
         zeros=zeros,
-        plots={name: Markup(svg) for name, svg in drawn.items()},  # made here, of escaped text
-        recipe_yaml=yaml.safe_dump(report["recipe"], sort_keys=False),
+        plots=drawn,
+        recipe_yaml=recipe,
     )

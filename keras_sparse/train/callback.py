@@ -15,10 +15,10 @@ class Sparsify(keras.callbacks.Callback):
     """Prunes and quantizes a model during `fit`, as its recipe says.
 
     Masks are constraints on the variables, which the optimizer applies inside the compiled step: the weights are
-    exactly sparse after every step, and so is every checkpoint. Constraints of the model's own still hold, and are given
-    back at the end. Updates are made after the steps at which they are due (with `steps_per_execution`, at the next step
-    that Keras shows); the one at step 0 before the first step, or after it where that step builds the model. A model
-    that was saved and loaded with its optimizer is trained further as if it never was.
+    exactly sparse after every step, and so is every checkpoint. Constraints of the model's own still hold, and are
+    given back at the end. Updates are made after the steps at which they are due (with `steps_per_execution`, at the
+    next step that Keras shows); the one at step 0 before the first step, or after it where that step builds the model.
+    A model that was saved and loaded with its optimizer is trained further as if it never was.
 
     Each update writes `sparsity` (the fraction of zeros of all pruned kernels together) into `logs`, and every epoch's
     logs have it, for History, TensorBoard, CSVLogger and the progress bar. Put `Sparsify` before callbacks that write

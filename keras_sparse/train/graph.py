@@ -14,7 +14,8 @@ def functional(model):
                 f"Model {model.name!r} is not built, so the shapes of its layers are not known. Start it with "
                 "keras.Input(shape), or call it once."
             )
-        return keras.Model(model.inputs, model.outputs, name=model.name)
+        inputs, outputs = ([*each] if len(each) > 1 else each[0] for each in (model.inputs, model.outputs))
+        return keras.Model(inputs, outputs, name=model.name)
     try:
         graph = model.inputs and model.outputs
     except AttributeError:

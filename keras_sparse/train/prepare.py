@@ -51,7 +51,8 @@ class _Preparation:
             id(kernel.layer)
             for kernel in kernels.find(self.model)
             if id(kernel.layer) in replaceable
-            and matches(rule.match, kernel.path) and roles.role(kernel.layer)[0] == roles.WEIGHTED
+            and matches(rule.match, kernel.path)
+            and roles.role(kernel.layer)[0] == roles.WEIGHTED
         }
         if not self.selected:
             paths = [kernel.path for kernel in kernels.find(self.model)]

@@ -137,16 +137,24 @@ def _on_grid(kernel):
 
 
 def stripped(model):
-    """`strip(model)` as a functional model, with its kernels: int8 where there are ranges and a kernel is on a grid."""
+    """`strip(model)` as a functional model, with its kernels: int8 where the model was prepared for it.
+
+    A model that is stripped already does not say; there a kernel is int8 if it lies on a grid and there are ranges.
+    """
+    wrappers = [layer for layer in kernels.walk(model) if isinstance(layer, QuantizedWeights)]
     plain = graph.functional(strip(model))
     found = kernels.find(plain)
-    tensors = tuple(_tensor(kernel, bool(fixed_ranges(plain))) for kernel in found)
+    own = {id(layer) for layer in plain.layers}
+    names = [each.layer.name for each in wrappers if float(each.active)] or [each.name for each in plain.layers]
+    int8 = [bool(fixed_ranges(plain)) and id(each.layer) in own and each.layer.name in names for each in found]
+    tensors = tuple(_tensor(kernel, possible) for kernel, possible in zip(found, int8, strict=True))
     # Operations are layers, and functions of keras.ops.
     reasons = {each.name: roles.role(each)[1] for each in plain.operations if roles.role(each)[1]}
     reasons.update(_unfused(plain))
     for kernel, tensor in zip(found, tensors, strict=True):
         if tensor.scale is None:
-            reasons.setdefault(kernel.layer.name, "the recipe's Quantize rule does not match it")
+            matched = "the recipe's Quantize rule does not match it"
+            reasons.setdefault(kernel.layer.name, matched if id(kernel.layer) in own else "inside a float layer")
     return Stripped(plain, tensors, reasons)
 
 
@@ -169,11 +177,11 @@ def fixed_ranges(model):
     return [layer for layer in model.layers if isinstance(layer, FixedRange)]
 
 
-def _tensor(kernel, ranged):
+def _tensor(kernel, int8):
     values = keras.ops.convert_to_numpy(kernel.variable)
     quantized = _on_grid(kernel)
     far = abs(quantized.dense() - values) > GRID_TOLERANCE * abs(values).max(initial=0.0)
-    return quantized if ranged and not far.any() else SparseTensor(kernel.path, values, None, kernel.layout)
+    return quantized if int8 and not far.any() else SparseTensor(kernel.path, values, None, kernel.layout)
 
 
 def jittered(plain):

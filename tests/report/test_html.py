@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_sparse.report import html
 
+RECIPE = "format: 1\nrules:\n- rule: Quantize\n"
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
 
@@ -39,7 +40,7 @@ class Reader(HTMLParser):
 
 
 def test_it_needs_nothing_else(report: dict[str, Any]) -> None:
-    page = html.page(report)
+    page = html.page(report, RECIPE)
     assert "http://" not in page and "https://" not in page
     assert not re.search(r"@import|<script|<link|<img", page)
     for name, value in Reader(page).attributes:
@@ -49,14 +50,14 @@ def test_it_needs_nothing_else(report: dict[str, Any]) -> None:
 
 
 def test_ids_are_unique_and_those_that_are_used_exist(report: dict[str, Any]) -> None:
-    page = html.page(report)
+    page = html.page(report, RECIPE)
     ids = [value for name, value in Reader(page).attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href="|url\()#([^")]+)', page)) <= set(ids)
 
 
 def test_it_says_what_the_report_says(report: dict[str, Any]) -> None:
-    text = " ".join(Reader(html.page(report)).text.split())
+    text = " ".join(Reader(html.page(report, RECIPE)).text.split())
     for said in (
         "a folder <b>named</b> & co",  # escaped, so it is text
         "2026-01-02 03:04:05 UTC",
@@ -75,11 +76,11 @@ def test_it_says_what_the_report_says(report: dict[str, Any]) -> None:
 
 
 def test_a_quick_run_is_not_judged(report: dict[str, Any]) -> None:
-    text = Reader(html.page(report | {"judged": False})).text
+    text = Reader(html.page(report | {"judged": False}, RECIPE)).text
     assert "Not judged" in text
     assert "held and missed" not in text
     assert "point below dense float" not in text
 
 
 def test_it_is_made_of_what_json_holds(report: dict[str, Any]) -> None:
-    assert html.page(json.loads(json.dumps(report))) == html.page(report)
+    assert html.page(json.loads(json.dumps(report)), RECIPE) == html.page(report, RECIPE)

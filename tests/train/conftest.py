@@ -60,10 +60,10 @@ def mlp() -> Callable[..., Model]:
 
 
 @pytest.fixture
-def cnn() -> Callable[[], Model]:
-    """The DS-CNN family in small: padding, entry conv, 1x1 and depthwise convs with BatchNorm and ReLU, pooling, Dense."""
+def cnn() -> Callable[..., Model]:
+    """The DS-CNN family in small: entry, depthwise and 1x1 convolutions with BatchNorm and ReLU, pooling, Dense."""
 
-    def build() -> Model:
+    def build(dropout: float = 0.1) -> Model:
         return keras.Sequential(
             [
                 keras.Input((6, 6, 3)),
@@ -77,7 +77,7 @@ def cnn() -> Callable[[], Model]:
                 layers.Conv2D(8, 1, activation="relu", name="pointwise"),
                 layers.GlobalAveragePooling2D(keepdims=True, name="pool"),
                 layers.Flatten(name="flatten"),
-                layers.Dropout(0.1, name="dropout"),
+                layers.Dropout(dropout, name="dropout"),
                 layers.Dense(CLASSES, activation="softmax", name="head"),
             ]
         )
@@ -169,7 +169,7 @@ def trained(images: tuple[Array, Array]) -> Callable[..., Model]:
         recipe = recipe or ks.Recipe([ks.Quantize()])
         prepared = ks.prepare(model, recipe)
         prepared.compile(keras.optimizers.SGD(0.01), "mse")
-        x, y = (images if x is None else (x, y))
+        x, y = images if x is None else (x, y)
         prepared.fit(x, y, batch_size=8, epochs=epochs, verbose=0, callbacks=[ks.Sparsify(recipe)])
         return prepared
 
@@ -178,7 +178,7 @@ def trained(images: tuple[Array, Array]) -> Callable[..., Model]:
 
 @pytest.fixture
 def wiring() -> Callable[[Model], dict[str, list[list[str]]]]:
-    """{layer or operation: for each call, the names of those that it takes its inputs from}, from the model's config."""
+    """{layer or operation: for each call, the names of those that its inputs come from}, from the model's config."""
 
     def read(model: Model) -> dict[str, list[list[str]]]:
         found: dict[str, list[list[str]]] = {}

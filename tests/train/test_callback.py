@@ -590,7 +590,10 @@ def test_a_backup_is_restored(mlp: Any, vectors: Data, tmp_path: Path, zeros: An
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        ([ks.Prune(ks.Unstructured(0.5), ks.OneShot(0), match="conv*")], r"match='conv\*'.*no trainable kernel.*dense1"),
+        (
+            [ks.Prune(ks.Unstructured(0.5), ks.OneShot(0), match="conv*")],
+            r"match='conv\*'.*no trainable kernel.*dense1",
+        ),
         ([ks.Prune(ks.Unstructured(0.5), ks.OneShot(0), match="dense1/bias")], "no trainable kernel"),
         (
             [

@@ -1,0 +1,57 @@
+"""The bars: each decided by counts, at and beside its limit."""
+
+from __future__ import annotations
+
+import pytest
+
+from keras_sparse.demo.results import FileResult, KernelResult, bars
+
+
+def result(correct: int, keras_correct: int = 900, name: str = "sparse int8", images: int = 1000) -> FileResult:
+    return FileResult(name, f"{name}.tflite", "LiteRT", correct, keras_correct, images, 1, 1, 1e-6, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("correct", "measured", "holds"),
+    [
+        (890, "1.00 points below", True),
+        (889, "1.10 points below", False),
+        (900, "0.00 points below", True),
+        (950, "5.00 points above", True),
+    ],
+)
+def test_a_sparse_file_may_lose_a_point(correct: int, measured: str, holds: bool) -> None:
+    bar = bars([result(correct)], [], 900, 0.8)[0]
+    assert (bar.measured, bar.holds) == (measured, holds)
+
+
+def test_a_dense_file_is_not_held_against_the_baseline() -> None:
+    (bar,) = bars([result(100, 100, "dense int8")], [], 900, 0.8)
+    assert "its Keras model" in bar.text and bar.holds
+
+
+@pytest.mark.parametrize(
+    ("correct", "measured", "holds"),
+    [
+        (901, "+0.10 points", True),
+        (899, "-0.10 points", True),
+        (902, "+0.20 points", False),
+        (898, "-0.20 points", False),
+    ],
+)
+def test_a_file_is_its_keras_model_within_a_tenth_of_a_point(correct: int, measured: str, holds: bool) -> None:
+    bar = bars([result(correct)], [], 900, 0.8)[1]
+    assert (bar.measured, bar.holds) == (measured, holds)
+
+
+@pytest.mark.parametrize(("zeros", "holds"), [(2560, True), (2561, False), (2559, False)])
+def test_zeros_are_exact_and_kernels_that_are_not_pruned_do_not_count(zeros: int, holds: bool) -> None:
+    kernels = [
+        KernelResult("entry/kernel", 360, False, {"a.tflite": 0, "a.onnx": 0}),
+        KernelResult("pw1/kernel", 3200, True, {"a.tflite": 2560, "a.onnx": zeros}),
+    ]
+    first, second = bars([], kernels, 900, 0.8)
+    assert first.text == "a.tflite: every pruned layer exactly 80 % zeros"
+    assert (first.measured, first.holds) == ("1 of 1 layers", True)
+    assert second.holds is holds
+    assert holds or second.measured == f"0 of 1 layers; pw1/kernel has {zeros} of 3200"

@@ -1,0 +1,60 @@
+"""How the demo ends: misses are shown, and the next command is one that runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from keras_sparse.demo import results, run, summary
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> run.Results:
+    files = tuple(
+        results.FileResult(name, file, "LiteRT", 850, 851, 1000, 99_200, 37_000, 25.5e-6, 1.5)
+        for name, file in (("dense float", "dense_float.tflite"), ("sparse int8", "sparse_int8.tflite"))
+    )
+    for name in summary.WRITTEN:
+        (tmp_path / name).write_bytes(b"x" * 1500)
+    bars = (results.Bar("one", "0.1", True), results.Bar("[two]", "2.0", False))
+    options = run.Options(out=tmp_path).settled()
+    return run.Results(options, "made up", {"train": 1, "test": 1000}, (), files, (), bars, 1, {}, 61.2, "now")
+
+
+def said(found: run.Results, terminal: bool = False) -> str:
+    console = Console(file=io.StringIO(), force_terminal=terminal, highlight=False, width=130, color_system=None)
+    summary.show(found, console)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_it_shows_the_table_the_bars_and_the_files(found: run.Results, terminal: bool) -> None:
+    text = said(found, terminal)
+    for wanted in ("85.00 %", "85.10 %", "99.2 kB", "37.0 kB", "25.5", "1.50x", "pass  one: 0.1", "MISS  [two]: 2.0"):
+        assert wanted in text, wanted
+    assert all(f"  {name}" in text for name in summary.WRITTEN)
+    assert "61 s in all" in text
+    assert not found.holds
+
+
+def test_a_quick_run_is_not_judged(found: run.Results) -> None:
+    text = said(dataclasses.replace(found, options=run.Options(out=found.options.out, quick=True).settled()))
+    assert "not judged" in text and "MISS" not in text
+
+
+def test_the_next_command_is_quoted_and_finds_the_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary.importlib.util, "find_spec", lambda name: object())
+    ending = "-m keras_sparse_edge 'a b/model.ksb' 'a b/example_input.npy'"
+    assert summary.runner_command(Path("a b")) == f"{summary.python()} {ending}"
+    monkeypatch.setattr(summary.importlib.util, "find_spec", lambda name: None)
+    command = summary.runner_command(Path("a b"))
+    assert command.startswith("PYTHONPATH=") and command.endswith(ending)
+
+
+def test_python_is_this_python() -> None:
+    assert Path(summary.python()).resolve() == Path(sys.executable).resolve()
