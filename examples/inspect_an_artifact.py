@@ -1,6 +1,6 @@
 """Somebody gave you a file. What is in it, which zeros, how big, how fast against another one?
 
-    python examples/inspect_an_artifact.py [--smoke]
+python examples/inspect_an_artifact.py [--smoke]
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """You have a Keras model that trains; you want it small: 80 % zeros, int8, as a .tflite file that was checked.
 
-    python examples/prune_and_export.py [--smoke]
+python examples/prune_and_export.py [--smoke]
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Your recipe lives in a file beside the training script, and a training run may be interrupted and taken up again.
 
-    python examples/recipe_in_yaml.py [--smoke]
+python examples/recipe_in_yaml.py [--smoke]
 """
 
 import argparse

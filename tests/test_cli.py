@@ -20,7 +20,6 @@ import keras_sparse as ks
 from keras_sparse import cli
 from keras_sparse.demo import run, summary
 
-
 ROOT = Path(__file__).resolve().parent.parent
 
 

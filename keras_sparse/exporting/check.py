@@ -74,7 +74,8 @@ def weights(stored, tensors, order):
         )
         if match is None and (tensor.scale is not None or tensor.zeros):
             raise ExportError(
-                f"{tensor.name}: its {wanted.dtype} values {wanted.shape}, {tensor.zeros} of them 0, are not in the file."
+                f"{tensor.name}: its {wanted.dtype} values {wanted.shape}, {tensor.zeros} of them 0, "
+                "are not in the file."
             )
         if match is not None:
             taken.add(id(match))

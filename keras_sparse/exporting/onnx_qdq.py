@@ -89,7 +89,7 @@ class _Rewrite:
                 self.nodes.insert(at, reshape)
 
     def elementwise(self, node, channels):
-        """The ReLU, or the Mul or Add by one constant per last axis, that alone uses the output of `node`, or `None`."""
+        """The ReLU, or the Mul or Add of one constant per channel, that alone uses the output of `node`, or `None`."""
         for op_type in ("Mul", "Add"):
             user = self.only_user(node, op_type)
             if user is not None and _per_channel(self.other(user), channels, 0) is not None:

@@ -15,6 +15,9 @@ DTYPES = {
     if name.lower() in ("float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
 }
 OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+DAMAGE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, MemoryError, struct.error)
+"""What reading a flatbuffer raises where an offset or a length in it is wrong."""
+
 NOT_ARITHMETIC = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "PAD", "SQUEEZE", "EXPAND_DIMS")
 
 
@@ -28,7 +31,7 @@ def read(path):
         graph = model.subgraphs[0]
         tensors = tuple(_tensor(each, model) for each in graph.tensors if _is_constant(each, model))
         operations = tuple(_operation(each, graph, model) for each in graph.operators)
-    except (IndexError, TypeError, AttributeError, ValueError, KeyError, OverflowError, MemoryError, struct.error) as error:
+    except DAMAGE as error:
         raise ValueError(f"{path} is a damaged .tflite file: {type(error).__name__}: {error}") from error
     return StoredModel(tensors, operations)
 

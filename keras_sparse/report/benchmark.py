@@ -71,7 +71,8 @@ def benchmark(files, rounds=200, threads=1, progress=None):
     >>> import keras_sparse as ks
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     report = ks.benchmark([ks.export(model, f"{folder}/m{suffix}") for suffix in (".tflite", ".onnx")], rounds=5)
+    ...     files = [ks.export(model, f"{folder}/m{suffix}") for suffix in (".tflite", ".onnx")]
+    ...     report = ks.benchmark(files, rounds=5)
     >>> [each.speedup > 0 for each in report.files], report.files[0].speedup
     ([True, True], 1.0)
     """

@@ -15,7 +15,7 @@ class Port:
 
 
 def check_inputs(ports, arrays):
-    """`arrays` (a list, or a dictionary by name) as C-contiguous arrays of the ports' types, items along the first axis.
+    """`arrays` (a list, or a dictionary by name) as contiguous arrays of the ports' types, items along the first axis.
 
     Raises:
         ValueError: what does not fit; says what was required.

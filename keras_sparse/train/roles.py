@@ -47,7 +47,7 @@ def fuses(layer):
 
 
 def bounded_level(layer):
-    """The step between two levels of a bounded output, in every runtime: 1/128 for tanh, 1/256 for what is in [0, 1]."""
+    """The step between two levels of a bounded output: 1/128 for tanh, 1/256 for what is in [0, 1]."""
     return 1 / 128 if activation_name(getattr(layer, "activation", None)) == "tanh" else 1 / 256
 
 

@@ -198,7 +198,7 @@ class TestRefusals:
     def test_an_operation_without_onnx_form_is_named(self, tmp_path):
         inputs = keras.Input((4,))
         model = keras.Model(inputs, layers.Dense(3, activation="gelu", name="odd")(inputs))
-        with pytest.raises(check.ExportError, match="no ONNX form.*odd"):
+        with pytest.raises(check.ExportError, match=r"no ONNX form.*odd"):
             ks.export(model, tmp_path / "m.onnx")
         assert list(tmp_path.iterdir()) == []
 

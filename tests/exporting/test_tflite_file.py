@@ -25,7 +25,7 @@ def test_constants_equal_what_the_runtime_reads(files):
 def test_what_is_no_tflite_file_is_refused(tmp_path):
     path = tmp_path / "m.tflite"
     path.write_bytes(b"PK\x03\x04 something else")
-    with pytest.raises(ValueError, match="not a .tflite file"):
+    with pytest.raises(ValueError, match=r"not a \.tflite file"):
         tflite_file.read(path)
 
 

@@ -19,7 +19,8 @@ def test_the_first_file_is_the_baseline(artifacts):
     report = ks.benchmark([artifacts[0], str(artifacts[1].path)], rounds=10)
     assert [each.path for each in report.files] == [str(artifact.path) for artifact in artifacts]
     assert report.files[0].speedup == 1.0
-    assert all(each.latency > 0 and each.bytes == a.report.bytes for each, a in zip(report.files, artifacts, strict=True))
+    assert [each.bytes for each in report.files] == [artifact.report.bytes for artifact in artifacts]
+    assert all(each.latency > 0 for each in report.files)
     assert "1.00x" in str(report) and "10 interleaved rounds" in str(report)
     assert json.loads(json.dumps(report.to_dict()))["rounds"] == 10
 
