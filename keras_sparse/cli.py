@@ -124,7 +124,6 @@ def demo(
 ):
     """Train, prune, quantize and export a small CNN on Fashion-MNIST."""
     console = Console(highlight=False)
-    console.print("Loading TensorFlow and Keras ...")
     from keras_sparse.demo import run, summary
 
     found = run.run(run.Options(data=data, out=out, quick=quick, epochs=epochs, seed=seed), console)

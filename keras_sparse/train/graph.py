@@ -35,13 +35,14 @@ def rebuild(model, call, make=lambda layer: None):
     Args:
         call: (old layer, new layer, args, kwargs) -> outputs.
         make: old layer -> what to put in its place, asked once for each layer; `None` for a copy with its weights.
-            Operations that are no layers have no state and stay.
+            Lambda layers, and operations that are no layers, have no weights and stay.
     """
     made, origin, copies = {}, {}, []
 
     def clone(layer):
         if id(layer) not in made:
-            new = make(layer) if isinstance(layer, keras.Layer) else layer
+            # A Lambda cannot be made anew from its configuration, which holds code; it has no weights.
+            new = layer if isinstance(layer, keras.layers.Lambda) or not isinstance(layer, keras.Layer) else make(layer)
             if new is None:
                 new = type(layer).from_config(layer.get_config())
                 copies.append((layer, new))

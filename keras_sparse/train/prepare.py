@@ -8,6 +8,9 @@ from keras_sparse.train import graph, kernels, plan, roles
 from keras_sparse.train.ranges import ActivationRange
 from keras_sparse.train.wrapper import QuantizedWeights
 
+OWN_STEPS = ("train_step", "test_step", "predict_step", "compute_loss")
+"""Methods that a model class may have of its own."""
+
 
 def prepare(model, recipe):
     """A model ready for the quantization-aware training that `recipe` asks for; `model` itself is not changed.
@@ -38,7 +41,15 @@ def prepare(model, recipe):
         return model
     if any(isinstance(layer, QuantizedWeights) for layer in kernels.walk(model)):
         raise ValueError(f"Model {model.name!r} is prepared already: it has QuantizedWeights layers.")
-    return _Preparation(model, recipe.quantize).run()
+    prepared = _Preparation(model, recipe.quantize).run()
+    lost = [name for name in OWN_STEPS if getattr(type(prepared), name) is not getattr(type(model), name)]
+    if lost:
+        raise ValueError(
+            f"{type(model).__name__} has its own {', '.join(lost)}, which the prepared model would not have: its class "
+            "cannot be made anew from inputs and outputs. Give it the constructor of keras.Model, or wrap its layers in "
+            "keras_sparse.train.wrapper.QuantizedWeights by hand."
+        )
+    return prepared
 
 
 class _Preparation:
@@ -71,7 +82,7 @@ class _Preparation:
         prepared = graph.rebuild(self.model, self.call, self.make)
         keys = iter(self.trace.outputs)
         outputs = keras.tree.map_structure(lambda tensor: self.on_range(next(keys), tensor), prepared.output)
-        return keras.Model(prepared.input, outputs, name=self.model.name)
+        return type(prepared)(prepared.input, outputs, name=self.model.name)
 
     def make(self, layer):
         if id(layer) not in self.selected:
@@ -80,7 +91,7 @@ class _Preparation:
         if not roles.fuses(layer):
             config["activation"] = "linear"
         inner = type(layer).from_config(config)
-        # Built here, its variables have the paths that they had before.
+        # Built here and not by the wrapper, its variables have the layer's name once in their paths.
         inner.build_from_config(layer.get_build_config())
         inner.set_weights(layer.get_weights())
         return QuantizedWeights(inner, name=layer.name)

@@ -406,3 +406,40 @@ def test_a_model_without_a_graph_is_refused() -> None:
         ks.prepare(keras.Sequential([layers.Dense(2)]), Q)
     with pytest.raises(TypeError, match="recipe must be a Recipe"):
         ks.prepare(build(layers.Dense(2)), ks.Quantize())
+
+
+class Doubling(keras.Model):
+    """A functional subclass that trains in its own way."""
+
+    def train_step(self, data):
+        self.steps = getattr(self, "steps", 0) + 1
+        return super().train_step(data)
+
+
+def test_a_functional_subclass_keeps_its_own_train_step():
+    inputs = keras.Input((4,))
+    model = Doubling(inputs, keras.layers.Dense(3)(inputs))
+    prepared = ks.prepare(model, ks.Recipe([ks.Quantize()]))
+    assert type(prepared).train_step is type(model).train_step
+    prepared.compile("sgd", "mse", jit_compile=False)
+    prepared.fit(np.ones((8, 4)), np.ones((8, 3)), verbose=0)
+    assert prepared.steps > 0
+
+
+def test_a_train_step_that_would_be_lost_is_refused():
+    class Own(keras.Sequential):
+        def train_step(self, data):
+            return super().train_step(data)
+
+    with pytest.raises(ValueError, match="Own has its own train_step"):
+        ks.prepare(Own([keras.Input((4,)), keras.layers.Dense(3)]), ks.Recipe([ks.Quantize()]))
+
+
+def test_a_lambda_layer_stays_as_it_is_and_is_float():
+    inputs = keras.Input((4,))
+    x = keras.layers.Lambda(lambda t: t * 2.0, name="double")(keras.layers.Dense(3, name="first")(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="second")(x))
+    prepared = ks.prepare(model, ks.Recipe([ks.Quantize()]))
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    np.testing.assert_array_equal(prepared.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert {"first_range", "double_range", "second_range"} <= {layer.name for layer in prepared.layers}
