@@ -46,7 +46,7 @@ def prepare(model, recipe):
     if lost:
         raise ValueError(
             f"{type(model).__name__} has its own {', '.join(lost)}, which the prepared model would not have: its class "
-            "cannot be made anew from inputs and outputs. Give it the constructor of keras.Model, or wrap its layers in "
+            "cannot be made anew from inputs and outputs. Give it the constructor of keras.Model, or put its layers in "
             "keras_sparse.train.wrapper.QuantizedWeights by hand."
         )
     return prepared
