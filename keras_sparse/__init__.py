@@ -1,6 +1,7 @@
 """Sparse and quantized Keras 3 models, from `model.fit` to a verified file for the runtime."""
 
 from keras_sparse.exporting.artifact import Artifact
+from keras_sparse.exporting.edge import bundle
 from keras_sparse.exporting.export import export
 from keras_sparse.pattern import Block, NofM, Unstructured
 from keras_sparse.recipe import Prune, Quantize, Recipe
@@ -30,6 +31,7 @@ __all__ = [
     "Unstructured",
     "__version__",
     "benchmark",
+    "bundle",
     "calibrate",
     "export",
     "prepare",

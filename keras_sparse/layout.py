@@ -47,6 +47,10 @@ class Layout:
         """The axes of the Keras kernel that count output channels: one int8 scale for each."""
         return tuple(axis for axis, letter in enumerate(self.keras) if letter in self.outputs)
 
+    def channel_axis_in(self, order: Order) -> int:
+        """The axis of an order that counts output channels."""
+        return next(axis for axis, letters in enumerate(order) if set(letters) & set(self.outputs))
+
     def _letters(self, wanted: str) -> str:
         return "".join(letter for letter in self.keras if letter in wanted)
 

@@ -40,12 +40,16 @@ class Verification:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """Scheme, sizes in bytes, every kernel, what stayed float and why, and the verifications."""
+    """Scheme, sizes in bytes, every kernel, what stayed float and why, and the verifications.
+
+    `not_found` are float kernels that the converter stores in another form, so that their zeros were not counted.
+    """
 
     scheme: str
     bytes: int
     bytes_gzip: int
     tensors: tuple[TensorReport, ...]
+    not_found: tuple[str, ...]
     float_operations: tuple[str, ...]
     float_layers: dict[str, str]
     verification: tuple[Verification, ...]
@@ -68,6 +72,8 @@ class ExportReport:
             + ("" if v.agreement is None else f"; same class on {tables.percent(v.agreement)}")
             for v in self.verification
         ]
+        if self.not_found:
+            lines.append("kernels in the file in another form, zeros not counted: " + ", ".join(self.not_found))
         lines += [f"float: {name}: {reason}" for name, reason in self.float_layers.items()]
         if self.scheme != "float32" and self.float_operations:
             lines.append("operations that compute in float: " + ", ".join(self.float_operations))
@@ -80,7 +86,7 @@ class Artifact:
 
     `ks.export` makes it. `print(artifact)` shows what is in the file; `artifact.report.to_dict()` is for machines.
 
-    >>> report = ExportReport("float32", 812, 560, (), (), {}, (), {})
+    >>> report = ExportReport("float32", 812, 560, (), (), (), {}, (), {})
     >>> print(str(Artifact(Path("model.onnx"), "onnxruntime", report)).splitlines()[0])
     model.onnx for onnxruntime
     """

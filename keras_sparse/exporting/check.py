@@ -10,6 +10,9 @@ from keras_sparse.runtime import isolated
 FLOAT_TOLERANCE = 1e-4
 """Of the largest output: float32 sums in another order, some hundred roundings of 6e-8 in a row."""
 
+FOLDED = 1e-4
+"""Of a channel's largest weight: rounding of float32 when a batch norm is folded into a kernel."""
+
 SPREAD = 2.0
 """How many times the differences of one random draw a file may reach: real roundings can all go the same way."""
 
@@ -49,30 +52,30 @@ def tolerance(references, jittered):
     return Difference(FLOAT_TOLERANCE * largest, FLOAT_TOLERANCE * largest)
 
 
-def weights(stored, tensors, order):
-    """{name: stored tensor} for every kernel of the model; int8 ones must be in the file value for value.
+def weights(stored, tensors, order, silenced=False):
+    """{name: stored tensor} for every kernel of the model that the file holds; int8 ones must be there, all of them.
 
-    Folding a batch norm multiplies a channel, which leaves its integers as they are, or all negated.
+    Folding a batch norm multiplies each output channel: integers stay as they are, or are all negated; float channels
+    are the model's up to one factor. Zeros stay zeros.
 
     Args:
         stored: `StoredModel` of the file.
         tensors: `SparseTensor`s of the model.
         order: the name of the layout's axis order, "tflite" or "onnx".
+        silenced: whether a batch norm of the model multiplies a channel by 0, which then is all zeros in the file.
 
     Raises:
-        ExportError: a kernel is not in the file; it is named.
+        ExportError: an int8 kernel is not in the file; it is named.
     """
     found, taken = {}, set()
     for tensor in tensors:
         axes = getattr(tensor.layout, order)
         if axes is None:
             continue
-        wanted = tensor.layout.to(axes, tensor.values)
-        match = next(
-            (each for each in stored.tensors if id(each) not in taken and _holds(each, wanted)),
-            None,
-        )
-        if match is None and (tensor.scale is not None or tensor.zeros):
+        wanted, axis = tensor.layout.to(axes, tensor.values), tensor.layout.channel_axis_in(axes)
+        free = (each for each in stored.tensors if id(each) not in taken)
+        match = next((each for each in free if _holds(each, wanted, axis, silenced)), None)
+        if match is None and tensor.scale is not None:
             raise ExportError(
                 f"{tensor.name}: its {wanted.dtype} values {wanted.shape}, {tensor.zeros} of them 0, "
                 "are not in the file."
@@ -83,17 +86,19 @@ def weights(stored, tensors, order):
     return found
 
 
-def _holds(stored, wanted):
+def _holds(stored, wanted, axis, silenced):
     if stored.values.shape != wanted.shape or stored.values.dtype != wanted.dtype:
         return False
+    channels = wanted.shape[axis]
+    made, model = (np.moveaxis(v, axis, 0).reshape(channels, -1) for v in (stored.values, wanted))
     if wanted.dtype != np.int8:
-        return bool((stored.values[wanted == 0] == 0).all())
+        factor = (made * model).sum(1) / np.maximum((model * model).sum(1), np.finfo(np.float32).tiny)
+        near = np.abs(made - factor[:, None] * model) <= FOLDED * np.abs(made).max(1, keepdims=True, initial=0.0)
+        return bool(near.all() and (made[model == 0] == 0).all())
     if stored.zero_point is None or np.any(stored.zero_point):
         return False
-    axis = stored.channel_axis or 0
-    channels = stored.values.shape[axis]
-    a, b = (np.moveaxis(v.astype(np.int16), axis, 0).reshape(channels, -1) for v in (stored.values, wanted))
-    return bool(np.all((a == b).all(1) | (a == -b).all(1)))
+    same = (made == model).all(1) | (made == -model).all(1)
+    return bool(np.all(same | (made == 0).all(1) if silenced else same))
 
 
 def outputs(path, runtime, arrays, references, jittered, source, delegates=True):

@@ -73,6 +73,12 @@ class _Export:
         self.parts, self.target = parts, target
         self.model = parts.model
         self.quantized = bool(fixed_ranges(self.model))
+        for layer in self.model.layers:
+            if layer.compute_dtype != "float32" and self.quantized:
+                raise check.ExportError(
+                    f"Layer {layer.name!r} computes in {layer.compute_dtype} (policy {layer.dtype_policy.name}), int8 "
+                    "files are made from float32. Load the model's weights into one built under the float32 policy."
+                )
         self.source = "random inputs" if samples is None else "samples"
         self.inputs = self.random_inputs() if samples is None else self.given_inputs(samples)
 
@@ -83,7 +89,8 @@ class _Export:
             made = Path(folder, path.name)
             made.write_bytes(data)
             stored = read(made)
-            found = check.weights(stored, self.parts.tensors, path.suffix.removeprefix("."))
+            order = path.suffix.removeprefix(".")
+            found = check.weights(stored, self.parts.tensors, order, self.parts.silenced)
             verification = self.verify(made)
         write_atomically(path, data)
         report = ExportReport(
@@ -91,6 +98,7 @@ class _Export:
             bytes=len(data),
             bytes_gzip=len(gzip.compress(data, 9, mtime=0)),
             tensors=tuple(_tensor(name, each) for name, each in found.items()),
+            not_found=tuple(each.name for each in self.parts.tensors if each.name not in found),
             float_operations=tuple(f"{o.name} ({o.output})" for o in stored.float_operations(not_arithmetic)),
             float_layers=self.parts.float_layers if self.quantized else {},
             verification=tuple(verification),
@@ -143,6 +151,8 @@ class _Export:
     def given_inputs(self, samples):
         names = [tensor.name for tensor in self.model.inputs]
         if isinstance(samples, dict):
+            if set(samples) != set(names):
+                raise ValueError(f"samples by name are {names}. Received: {sorted(samples)}")
             samples = [samples[name] for name in names]
         arrays = [np.asarray(each)[:SAMPLES] for each in (samples if isinstance(samples, list | tuple) else [samples])]
         if len(arrays) != len(names):
@@ -151,10 +161,12 @@ class _Export:
             if len(array) == 0 or array.shape[1:] != tuple(tensor.shape[1:]):
                 raise ValueError(f"samples for {tensor.name!r} have the shape {(None, *tensor.shape[1:])}. "
                                  f"Received: {array.shape}")  # fmt: skip
+            if not np.isfinite(array).all():
+                raise ValueError(f"samples for {tensor.name!r} hold NaN or infinite values.")
         return [array.astype(tensor.dtype) for tensor, array in zip(self.model.inputs, arrays, strict=True)]
 
     def random_inputs(self):
-        """Within the range of the input where that is known, else normal; integers are 0 or 1."""
+        """Uniform in the first range of the model, or in [-1, 1]; integers are 0 or 1."""
         ranges = fixed_ranges(self.model)
         low, high = (ranges[0].low, ranges[0].high) if ranges else (-1.0, 1.0)
         generator, arrays = np.random.default_rng(0), []

@@ -11,6 +11,7 @@ import tf2onnx
 
 from keras_sparse.exporting import names, onnx_qdq
 from keras_sparse.exporting.check import ExportError
+from keras_sparse.exporting.quiet import native_notices_held
 
 OPSET = 17
 """Has per-channel QuantizeLinear and DequantizeLinear (13), and is read by every ONNX Runtime since 1.12."""
@@ -30,7 +31,7 @@ def emit(model, quantized):
         outputs = model(keras.tree.pack_sequence_as(model.input, list(inputs)), training=False)
         return dict(zip(names.outputs(model), keras.tree.flatten(outputs), strict=True))
 
-    with _quiet():
+    with _quiet(), native_notices_held():
         proto, _ = tf2onnx.convert.from_function(serve, input_signature=signature, opset=OPSET)
     _add_captured(proto.graph, serve.get_concrete_function())
     if quantized:

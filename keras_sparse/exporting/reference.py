@@ -41,7 +41,7 @@ class ModelReference:
     def missing_kernel(self, path):
         """What is wrong with the kernels of the file at `path`, which has this model's scheme; `None` if nothing is."""
         try:
-            check.weights(read(path), self.parts.tensors, path.suffix.removeprefix("."))
+            check.weights(read(path), self.parts.tensors, path.suffix.removeprefix("."), self.parts.silenced)
         except check.ExportError as error:
             return str(error)
         return None

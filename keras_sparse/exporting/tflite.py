@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_sparse.exporting import names
+from keras_sparse.exporting.quiet import native_notices_held
 
 
 def emit(model, quantized):
@@ -24,7 +25,7 @@ def emit(model, quantized):
     free = {tensor.name: tensor.shape for tensor in model.inputs if None in tensor.shape[1:]}
     if free:
         raise ValueError(f"A .tflite file needs inputs of fixed size, apart from the batch. Received: {free}")
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, _quiet(), native_notices_held():
         archive = keras.export.ExportArchive()
         archive.track(model)
         archive.add_endpoint("serve", lambda *inputs: _serve(model, inputs), signature)

@@ -1,5 +1,6 @@
 """`sparsity`: what is zero in a model or a file, and which patterns the zeros keep."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from keras_sparse.train import kernels
 from keras_sparse.train.wrapper import QuantizedWeights
 
 FINDABLE = (NofM(1, 4), NofM(2, 4), NofM(4, 8))
+CHANCE = 0.01
+"""A pattern is named where zeros at random places would keep it less often than this."""
+
 BLOCKS = ((4, 4), (1, 16), (4, 1), (1, 4))
 """Patterns looked for where no recipe says what was wanted; blocks from large to small."""
 
@@ -76,8 +80,8 @@ def sparsity(model, recipe=None):
         A `SparsityReport`: `.kernels`, `.total`, printable, `.to_dict()`.
 
     >>> import keras_sparse as ks
-    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    >>> _ = model.layers[0].kernel.assign([[1, 0], [0, 1], [0, 2], [3, 0]])
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(20)])
+    >>> _ = model.layers[0].kernel.assign(np.tile([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0], [3.0, 0.0]], 10))
     >>> report = ks.sparsity(model)
     >>> report.total, report.kernels[0].patterns
     (0.5, ('2:4',))
@@ -125,7 +129,9 @@ def _patterns(matrices):
         _say(pattern)
         for pattern in FINDABLE
         # Many zeros keep an N:M pattern by chance; it was meant where the number of zeros fits too.
-        if abs(zeros.mean() - (1 - pattern.n / pattern.m)) < 0.02 and pattern.violation(matrices) is None
+        if abs(zeros.mean() - (1 - pattern.n / pattern.m)) < 0.02
+        and pattern.violation(matrices) is None
+        and _by_chance(pattern, matrices) < CHANCE
     ][:1]
     for shape in BLOCKS:
         whole = shape[0] <= matrices.shape[1] and shape[1] <= matrices.shape[2]
@@ -135,6 +141,14 @@ def _patterns(matrices):
             kept.append(f"blocks {shape[0]}x{shape[1]}")
             break
     return tuple(kept)
+
+
+def _by_chance(pattern, matrices):
+    """The probability that as many zeros at random places keep the pattern in every whole group."""
+    groups = matrices.shape[0] * matrices.shape[1] * (matrices.shape[2] // pattern.m)
+    kept = pattern.n / pattern.m
+    group = sum(math.comb(pattern.m, k) * kept**k * (1 - kept) ** (pattern.m - k) for k in range(pattern.n + 1))
+    return group**groups
 
 
 def _say(pattern):

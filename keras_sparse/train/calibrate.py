@@ -1,5 +1,7 @@
 """Post-training quantization with the machinery of quantization-aware training."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -44,6 +46,9 @@ def calibrate(model, samples, match="*"):
         return new(*args) if isinstance(new, _Observer) else new(*args, **kwargs)
 
     graph.rebuild(prepared, call, make).predict(samples, verbose=0)
+    for name, observer in observers.items():
+        if not math.isfinite(float(observer.high) - float(observer.low)):
+            raise ValueError(f"The values at {name!r} are not finite: the samples or the weights hold NaN or infinity.")
     for layer in kernels.walk(prepared):
         if isinstance(layer, ActivationRange):
             for variable, value in (

@@ -23,8 +23,8 @@ def functional(model):
     if not graph:
         raise ValueError(
             f"A functional or Sequential model was required, whose layers can be replaced. Received: {model.name!r}, "
-            f"a {type(model).__name__}. In a subclassed model, put keras_sparse.train.wrapper.QuantizedWeights "
-            "around its layers in the constructor."
+            f"a {type(model).__name__}. A subclassed model can be pruned (ks.Sparsify with Prune rules), but not "
+            "prepared for int8 or exported: build it from keras.Input and layers for that."
         )
     return model
 

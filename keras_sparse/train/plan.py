@@ -16,7 +16,6 @@ class Plan:
             tensor is the output of an int8 layer), or "as is" (within what the runtime fuses).
         range_of: {tensor: number of its range}; tensors that share a range have the same number.
         site_of: {tensor: its site within the range}, for tensors that the range is learned from.
-        outputs_open: tensors among the model's outputs that need a range.
     """
 
     roles: list[str] = field(default_factory=list)

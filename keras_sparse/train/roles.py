@@ -61,6 +61,8 @@ def activation_name(function):
 
 def role(layer):
     """`(role, reason)`; the reason says why a layer stays float, and is `None` for all other roles."""
+    if not isinstance(layer, keras.Layer):
+        return FLOAT, "an operation of keras.ops, not a layer; layers such as keras.layers.Add can be int8"
     if isinstance(layer, layers.InputLayer) or type(layer).__module__.startswith("keras_sparse."):
         return SAME, None
     if getattr(layer, "data_format", "channels_last") != "channels_last":

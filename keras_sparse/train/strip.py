@@ -70,6 +70,12 @@ class Stripped:
     float_layers: dict[str, str]
     """Layers that stay float in a quantized model, with the reason."""
 
+    @property
+    def silenced(self):
+        """Whether a batch norm multiplies a channel by 0."""
+        norms = [layer for layer in kernels.walk(self.model) if isinstance(layer, keras.layers.BatchNormalization)]
+        return any(layer.scale and not keras.ops.convert_to_numpy(layer.gamma).all() for layer in norms)
+
 
 def strip(model):
     """A plain Keras model with what training did in it: the zeros, int8-rounded kernels, and fixed ranges.
@@ -142,6 +148,11 @@ def stripped(model):
     A model that is stripped already does not say; there a kernel is int8 if it lies on a grid and there are ranges.
     """
     wrappers = [layer for layer in kernels.walk(model) if isinstance(layer, QuantizedWeights)]
+    if wrappers and not any(float(layer.active) for layer in wrappers):
+        raise ValueError(
+            f"Model {model.name!r} is prepared for int8, but quantization was never switched on. Fit it with "
+            "callbacks=[ks.Sparsify(recipe)] beyond the recipe's begin, or export ks.strip(model), which is float."
+        )
     plain = graph.functional(strip(model))
     found = kernels.find(plain)
     own = {id(layer) for layer in plain.layers}

@@ -1,4 +1,4 @@
-"""The demo's model: what the issue of sparse kernels and exact counts asks of it."""
+"""The demo's model: its kernels can have exactly 80 % zeros."""
 
 from __future__ import annotations
 

@@ -75,13 +75,19 @@ def test_two_equal_kernels_need_two_tensors():
         check.weights(StoredModel((one,), ()), [dense(VALUES), dense(VALUES)], "tflite")
 
 
-def test_float_kernels_must_keep_their_zeros():
+def test_float_kernels_are_found_up_to_a_factor_per_channel():
     kernel = SparseTensor("d/kernel", np.float32([[1, 0], [2, 3]]), None, layout.DENSE)
-    scaled = StoredTensor("w", np.float32([[5, 10], [0, 1]]))  # a batch norm folded into it
+    scaled = StoredTensor("w", np.float32([[5, 10], [0, -1]]))  # a batch norm folded into it
     assert check.weights(StoredModel((scaled,), ()), [kernel], "tflite")
-    filled = StoredTensor("w", np.float32([[5, 10], [0.1, 1]]))
+    for other in ([[5, 11], [0, 1]], [[5, 10], [0.1, 1]]):
+        assert check.weights(StoredModel((StoredTensor("w", np.float32(other)),), ()), [kernel], "tflite") == {}
+
+
+def test_a_channel_of_zeros_is_right_only_where_a_batch_norm_silences_it():
+    model = StoredModel((stored([[0, 0, 0], [0, -127, 3]]),), ())
+    assert check.weights(model, [dense(VALUES)], "tflite", silenced=True)
     with pytest.raises(check.ExportError):
-        check.weights(StoredModel((filled,), ()), [kernel], "tflite")
+        check.weights(model, [dense(VALUES)], "tflite")
 
 
 class TestOutputs:

@@ -214,3 +214,54 @@ def test_reference_models_become_int8_throughout(shared, tmp_path, name):
         assert {tensor.dtype for tensor in report.tensors} == {"int8"}
         assert len(report.tensors) == len([v for v in model.weights if v.name == "kernel"])
         assert [each for each in report.float_operations if "Softmax" not in each] == []
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("pruned", ["a", "b", "c"])
+def test_kernels_of_one_shape_are_told_apart(suffix, pruned, tmp_path):
+    model = keras.Sequential([keras.Input((16,)), *[layers.Dense(16, name=name) for name in "abc"]])
+    recipe = ks.Recipe([ks.Prune(ks.Unstructured(0.75), ks.OneShot(0), match=f"{pruned}/kernel")])
+    model.compile("sgd", "mse", jit_compile=False)
+    model.fit(np.ones((8, 16)), np.ones((8, 16)), verbose=0, callbacks=[ks.Sparsify(recipe)])
+    reports = [ks.export(model, tmp_path / f"m{suffix}").report]
+    samples = np.random.default_rng(0).normal(size=(32, 16)).astype("float32")
+    reports.append(ks.export(model, tmp_path / f"m{suffix}", samples=samples, quantize="int8").report)
+    for report in reports:
+        zeros = {tensor.name.split("/")[-2]: tensor.zeros for tensor in report.tensors}
+        assert zeros == {name: 192 * (name == pruned) for name in "abc"}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_a_batch_norm_may_silence_a_channel(suffix, quantize, tmp_path):
+    inputs = keras.Input((5, 5, 3))
+    model = keras.Model(inputs, layers.BatchNormalization(name="bn")(layers.Conv2D(4, 3, name="conv")(inputs)))
+    model.get_layer("bn").gamma.assign([1.0, 0.0, -2.0, 1.0])
+    samples = np.random.default_rng(1).normal(size=(64, 5, 5, 3)).astype("float32")
+    report = ks.export(model, tmp_path / f"m{suffix}", samples=samples, quantize=quantize).report
+    assert [tensor.name for tensor in report.tensors] == ["conv/kernel"]
+
+
+def test_kernels_that_are_stored_in_another_form_are_said(tmp_path):
+    model = keras.Sequential([keras.Input((4, 3)), layers.LSTM(5, unroll=True), layers.Dense(2)])
+    report = ks.export(model, tmp_path / "m.onnx").report
+    listed = [tensor.name for tensor in report.tensors] + list(report.not_found)
+    assert sorted(name.split("/")[-1] for name in listed) == ["kernel", "kernel", "recurrent_kernel"]
+
+
+def test_quantization_that_was_never_switched_on_is_an_error(trained, tmp_path):
+    prepared = ks.prepare(trained.dense, trained.recipe)
+    with pytest.raises(ValueError, match="never switched on"):
+        ks.export(prepared, tmp_path / "m.tflite", samples=trained.x)
+    assert ks.export(ks.strip(prepared), tmp_path / "m.tflite", samples=trained.x).report.scheme == "float32"
+
+
+def test_samples_that_are_not_finite_are_refused(trained, tmp_path):
+    bad = trained.x.copy()
+    bad[3] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        ks.export(trained.dense, tmp_path / "m.onnx", samples=bad)
+    with pytest.raises(ValueError, match="not finite"):
+        ks.calibrate(trained.dense, bad)
+    with pytest.raises(ValueError, match=r"samples by name are \['image'\]"):
+        ks.export(trained.dense, tmp_path / "m.onnx", samples={"picture": trained.x})
