@@ -9,6 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 QMIN, QMAX = -128, 127
+LEVELS = QMAX - QMIN
+"""Steps from the lowest to the highest of the 256 levels of a range."""
+
 WEIGHT_MAX = 127
 """Weights use [-127, 127], so that negation and every runtime's kernels are exact."""
 TINY = np.finfo(np.float32).tiny

@@ -51,8 +51,12 @@ def show(results, console):
     console.print()
     console.print(table(results) if console.is_terminal else tables.render(table(results)), soft_wrap=True)
     options = results.options
-    say = lambda text: console.print(text, soft_wrap=True, markup=False)  # noqa: E731
+
+    def say(text):
+        console.print(text, soft_wrap=True, markup=False)
+
     say(f"Accuracy on {results.images['test']:,} test images; latency: {options.rounds} interleaved rounds, batch 1.")
+    say("The sparse model starts from the trained baseline and trains for as many epochs again.")
     console.print("\n[bold]Bars[/bold]")
     if not results.judged:
         say("  not judged: --quick trains too little for any of them")

@@ -8,13 +8,10 @@ and outputs have Q/DQ pairs; where one is missing, the layer runs in float, with
 import numpy as np
 from onnx import helper, numpy_helper
 
-from keras_sparse.int8 import WEIGHT_MAX
+from keras_sparse.int8 import LEVELS, WEIGHT_MAX
 
 MOVES = ("MaxPool", "GlobalMaxPool", "Pad", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice")
 """Operations that only move values: their output has the Q/DQ pair of their input."""
-
-LEVELS = 255
-"""Steps from the lowest to the highest of uint8's levels."""
 
 GRID_TOLERANCE = 1e-5
 """Relative distance up to which folded weights count as lying on their int8 grid: a few roundings of float32."""

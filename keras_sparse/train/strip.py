@@ -6,14 +6,12 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
+from keras_sparse.int8 import LEVELS
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.train import graph, kernels, roles
 from keras_sparse.train.fake_quant import quantize_activation
 from keras_sparse.train.ranges import ActivationRange
 from keras_sparse.train.wrapper import QuantizedWeights
-
-LEVELS = 255
-"""Steps from the lowest to the highest of the 256 levels of a range."""
 
 GRID_TOLERANCE = 1e-6
 """Relative distance from the int8 grid up to which a kernel counts as lying on it: rounding of float32."""
