@@ -83,7 +83,7 @@ def test_a_trace_names_every_tensor() -> None:
 
 
 def test_a_model_without_a_graph_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"functional or Sequential.*'mine', a Mine.*QuantizedWeights"):
+    with pytest.raises(ValueError, match=r"functional or Sequential.*'mine', a Mine.*can be pruned"):
         graph.functional(Mine(name="mine"))
     with pytest.raises(ValueError, match=r"'empty' is not built.*keras.Input"):
         graph.functional(keras.Sequential([layers.Dense(3)], name="empty"))
