@@ -12,6 +12,7 @@ from keras_sparse import target as targets
 from keras_sparse.exporting import check
 from keras_sparse.exporting.artifact import Artifact, ExportReport, TensorReport
 from keras_sparse.exporting.atomic import write_atomically
+from keras_sparse.exporting.samples import drawn
 from keras_sparse.runtime.isolated import RuntimeFailure
 from keras_sparse.train.calibrate import calibrate
 from keras_sparse.train.strip import fixed_ranges, jittered, stripped
@@ -19,6 +20,9 @@ from keras_sparse.versions import versions
 
 SAMPLES = 256
 """Samples that a file is verified on, at most."""
+
+RANDOM = 32
+"""Random inputs that a file is verified on where no samples are given."""
 
 QUANTIZE = (None, "int8")
 
@@ -169,13 +173,7 @@ class _Export:
         """Uniform in the first range of the model, or in [-1, 1]; integers are 0 or 1."""
         ranges = fixed_ranges(self.model)
         low, high = (ranges[0].low, ranges[0].high) if ranges else (-1.0, 1.0)
-        generator, arrays = np.random.default_rng(0), []
-        for tensor in self.model.inputs:
-            shape = (32, *tensor.shape[1:])
-            whole = not tensor.dtype.startswith("float")
-            drawn = generator.integers(0, 2, shape) if whole else generator.uniform(low, high, shape)
-            arrays.append(drawn.astype(tensor.dtype))
-        return arrays
+        return drawn(self.model.inputs, low, high, RANDOM)
 
 
 def _single_output(layer):

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from keras_sparse import target
-from keras_sparse.exporting import check
+from keras_sparse.exporting import check, samples
 from keras_sparse.exporting.export import predict
 from keras_sparse.runtime import isolated, open_session
 from keras_sparse.runtime.port import Port
@@ -95,10 +94,4 @@ def scheme(path):
 
 def random_items(reference, count):
     """Inputs within the range of the reference's input where that is known, else in [-1, 1]; integers are 0 or 1."""
-    generator, arrays = np.random.default_rng(0), []
-    for port in reference.ports:
-        shape = (count, *(size or 1 for size in port.shape[1:]))
-        floating = port.dtype.startswith("float")
-        drawn = generator.uniform(*reference.input_range, shape) if floating else generator.integers(0, 2, shape)
-        arrays.append(drawn.astype(port.dtype))
-    return arrays
+    return samples.drawn(reference.ports, *reference.input_range, count)

@@ -1,4 +1,4 @@
-"""Samples from a file, checked before anything is made of them."""
+"""Samples: from a file, checked before anything is made of them, or drawn at random."""
 
 import zipfile
 import zlib
@@ -38,3 +38,17 @@ def read(path):
         return named[""]
     places = [f"arr_{i}" for i in range(len(named))]  # as np.savez names what it was given without names
     return [named[place] for place in places] if set(named) == set(places) else named
+
+
+def drawn(ports, low, high, count):
+    """`count` random items for each port (what has a `shape` with the batch first, and a `dtype`), always the same.
+
+    Floating point is uniform in `[low, high]`, a free axis has length 1, integers are 0 or 1.
+    """
+    generator, arrays = np.random.default_rng(0), []
+    for port in ports:
+        shape = (count, *(size or 1 for size in port.shape[1:]))
+        floating = port.dtype.startswith("float")
+        values = generator.uniform(low, high, shape) if floating else generator.integers(0, 2, shape)
+        arrays.append(values.astype(port.dtype))
+    return arrays

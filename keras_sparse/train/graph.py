@@ -59,11 +59,6 @@ def rebuild(model, call, make=lambda layer: None):
     return rebuilt
 
 
-def as_before(old, new, args, kwargs):
-    """The `call` of `rebuild` that changes nothing."""
-    return new(*args, **kwargs)
-
-
 def tensors(structure):
     """The Keras tensors among call arguments, in order."""
     return [each for each in keras.tree.flatten(structure) if isinstance(each, keras.KerasTensor)]
