@@ -1,0 +1,145 @@
+"""A `.tflite` file as objects of the schema, to be changed and written again."""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import Builder
+
+from keras_sparse.exporting.tflite_file import DAMAGE, DTYPES, IDENTIFIER, OPERATORS
+
+ALIGNMENT = 16
+"""Bytes: what the schema asks for the data of buffers (`force_align`), and kernels rely on."""
+
+OLD_CODES = 127
+"""The highest code that fits the field which old readers know; newer operators have this one there."""
+
+CODES = {name: code for code, name in OPERATORS.items()}
+TYPES = {name: code for code, name in DTYPES.items()}
+
+
+class _Buffer(schema.BufferT):
+    """A buffer whose data is aligned; the generated class leaves that to chance."""
+
+    def Pack(self, builder):  # noqa: N802, the schema's name
+        if self.data is None or len(self.data) == 0:
+            return super().Pack(builder)
+        data = memoryview(self.data).cast("B")
+        builder.StartVector(1, len(data), ALIGNMENT)
+        builder.head = builder.Head() - len(data)
+        builder.Bytes[builder.Head() : builder.Head() + len(data)] = data
+        vector = builder.EndVector()
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, vector)
+        return schema.BufferEnd(builder)
+
+
+def load(data):
+    """The bytes of a `.tflite` file as a `ModelT`. Raises ValueError for what is not one."""
+    if data[4:8] != IDENTIFIER:
+        raise ValueError(f"not a .tflite file: its identifier is {data[4:8]!r}, {IDENTIFIER!r} was expected")
+    try:
+        model = schema.ModelT.InitFromPackedBuf(data, 0)
+    except DAMAGE as error:
+        raise ValueError(f"a damaged .tflite file: {type(error).__name__}: {error}") from error
+    return model
+
+
+def dump(model):
+    """The bytes of the file: the same model gives the same bytes."""
+    for buffer in model.buffers:
+        buffer.__class__ = _Buffer
+    size = sum(0 if buffer.data is None else len(buffer.data) for buffer in model.buffers)
+    builder = Builder(size + (1 << 16))
+    builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
+    return bytes(builder.Output())
+
+
+class Graph:
+    """One graph of a model, with what editing needs: who makes and who reads a tensor, new constants and operations."""
+
+    def __init__(self, model, index=0):
+        self.model, self.graph = model, model.subgraphs[index]
+        self.tensors = self.graph.tensors
+
+    @property
+    def operators(self):
+        return self.graph.operators
+
+    def name(self, operator):
+        """The operation's name in the schema, such as "CONV_2D"."""
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        # Files written before the code had 32 bits keep it in an older field.
+        return OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+    def producer(self, tensor):
+        """The operator that makes the tensor of that index, or `None` for an input or a constant."""
+        return next((op for op in self.operators if tensor in op.outputs), None)
+
+    def users(self, tensor):
+        """The operators that read the tensor of that index."""
+        return [op for op in self.operators if op.inputs is not None and tensor in op.inputs]
+
+    def is_output(self, tensor):
+        return tensor in self.graph.outputs
+
+    def constant(self, tensor):
+        """The values of the constant of that index, in its shape, or `None` where it is none or is stored sparse."""
+        tensor = self.tensors[tensor]
+        data = self.model.buffers[tensor.buffer].data
+        if data is None or len(data) == 0 or tensor.sparsity is not None or tensor.type not in DTYPES:
+            return None
+        shape = () if tensor.shape is None else tuple(int(n) for n in tensor.shape)
+        return np.frombuffer(bytes(data), DTYPES[tensor.type]).reshape(shape)
+
+    def set_constant(self, tensor, values):
+        """Gives a tensor values of its own, in a new buffer: other tensors may share the old one."""
+        values = np.ascontiguousarray(values)
+        tensor = self.tensors[tensor]
+        tensor.buffer = self._buffer(values.tobytes())
+        tensor.type, tensor.shape, tensor.shapeSignature = TYPES[values.dtype.name], [*values.shape], None
+
+    def add_tensor(self, name, shape, dtype, quantization=None, data=None):
+        """A new tensor, constant if it has `data` (bytes); returns its index."""
+        buffer = 0 if data is None else self._buffer(data)
+        self.tensors.append(
+            schema.TensorT(shape=[*shape], type=TYPES[dtype], buffer=buffer, name=name, quantization=quantization)
+        )
+        self.tensors[-1].hasRank = True
+        return len(self.tensors) - 1
+
+    def add_constant(self, name, values, quantization=None):
+        """A new constant; returns its index."""
+        values = np.ascontiguousarray(values)
+        return self.add_tensor(name, values.shape, values.dtype.name, quantization, values.tobytes())
+
+    def add_operator(self, name, inputs, outputs, options=None, version=1, before=None):
+        """A new operator, before another one or at the end. `options` is an object of the schema."""
+        kind = schema.BuiltinOptions.NONE if options is None else _options_code(options)
+        operator = schema.OperatorT(
+            self._code(name, version), [*inputs], [*outputs], builtinOptionsType=kind, builtinOptions=options
+        )
+        at = len(self.operators) if before is None else self.operators.index(before)
+        self.operators.insert(at, operator)
+        return operator
+
+    def set_version(self, operator, version):
+        """Writes the operator as that version of its kind; other operators of the kind keep theirs."""
+        operator.opcodeIndex = self._code(self.name(operator), version)
+
+    def version(self, operator):
+        return self.model.operatorCodes[operator.opcodeIndex].version
+
+    def _code(self, name, version):
+        for index, code in enumerate(self.model.operatorCodes):
+            if max(code.builtinCode, code.deprecatedBuiltinCode) == CODES[name] and code.version == version:
+                return index
+        code = schema.OperatorCodeT(min(CODES[name], OLD_CODES), None, version, CODES[name])
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
+    def _buffer(self, data):
+        self.model.buffers.append(schema.BufferT(np.frombuffer(data, np.uint8)))
+        return len(self.model.buffers) - 1
+
+
+def _options_code(options):
+    return getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
