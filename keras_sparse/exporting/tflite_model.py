@@ -19,7 +19,7 @@ TYPES = {name: code for code, name in DTYPES.items()}
 class _Buffer(schema.BufferT):
     """A buffer whose data is aligned; the generated class leaves that to chance."""
 
-    def Pack(self, builder):  # noqa: N802, the schema's name
+    def Pack(self, builder):
         if self.data is None or len(self.data) == 0:
             return super().Pack(builder)
         data = memoryview(self.data).cast("B")
