@@ -9,15 +9,22 @@ from keras_sparse.report import tables
 
 @dataclass(frozen=True)
 class TensorReport:
-    """One kernel in the file. `bytes` are those of its values, `stored_as` is its name in the file."""
+    """One kernel in the file.
+
+    `stored_as` is its name there, `bytes` are those of its values and tables, `bytes_dense` those of all values in order,
+    and `why` is the reason for its encoding.
+    """
 
     name: str
     stored_as: str
     dtype: str
     shape: tuple[int, ...]
+    encoding: str
     bytes: int
+    bytes_dense: int
     zeros: int
     sparsity: float
+    why: str
 
 
 @dataclass(frozen=True)
@@ -60,10 +67,19 @@ class ExportReport:
 
     def __str__(self):
         rows = [
-            (t.name, t.dtype, "x".join(map(str, t.shape)), tables.size(t.bytes), t.zeros, tables.percent(t.sparsity))
+            (
+                t.name,
+                t.dtype,
+                "x".join(map(str, t.shape)),
+                t.zeros,
+                tables.percent(t.sparsity),
+                t.encoding,
+                tables.size(t.bytes_dense),
+                tables.size(t.bytes),
+            )
             for t in self.tensors
         ]
-        columns = ["kernel", "type", "shape>", "size>", "zeros>", "sparsity>"]
+        columns = ["kernel", "type", "shape>", "zeros>", "sparsity>", "stored as", "dense size>", "size>"]
         lines = [tables.render(tables.build(None, columns, rows))]
         lines.append(f"{self.scheme}: {tables.size(self.bytes)}, gzipped {tables.size(self.bytes_gzip)}")
         lines += [
@@ -72,12 +88,21 @@ class ExportReport:
             + ("" if v.agreement is None else f"; same class on {tables.percent(v.agreement)}")
             for v in self.verification
         ]
+        lines += [f"{', '.join(names)}: {why}" for why, names in self._reasons().items()]
         if self.not_found:
             lines.append("kernels in the file in another form, zeros not counted: " + ", ".join(self.not_found))
         lines += [f"float: {name}: {reason}" for name, reason in self.float_layers.items()]
-        if self.scheme != "float32" and self.float_operations:
+        if self.scheme == "int8" and self.float_operations:
             lines.append("operations that compute in float: " + ", ".join(self.float_operations))
         return "\n".join(lines)
+
+    def _reasons(self):
+        """{why: kernels}, for those that have zeros."""
+        found = {}
+        for tensor in self.tensors:
+            if tensor.zeros:
+                found.setdefault(tensor.why, []).append(tensor.name)
+        return found
 
 
 @dataclass(frozen=True)

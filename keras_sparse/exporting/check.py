@@ -13,6 +13,9 @@ FLOAT_TOLERANCE = 1e-4
 FOLDED = 1e-4
 """Of a channel's largest weight: rounding of float32 when a batch norm is folded into a kernel."""
 
+HALF = 2.0**-10
+"""Of a channel's largest weight: what rounding to float16 may change, twice."""
+
 SPREAD = 2.0
 """How many times the differences of one random draw a file may reach: real roundings can all go the same way."""
 
@@ -52,7 +55,7 @@ def tolerance(references, jittered):
     return Difference(FLOAT_TOLERANCE * largest, FLOAT_TOLERANCE * largest)
 
 
-def weights(stored, tensors, order, silenced=False):
+def weights(stored, tensors, order, silenced=False, required=True):
     """{name: stored tensor} for every kernel of the model that the file holds; int8 ones must be there, all of them.
 
     Folding a batch norm multiplies each output channel: integers stay as they are, or are all negated; float channels
@@ -63,6 +66,7 @@ def weights(stored, tensors, order, silenced=False):
         tensors: `SparseTensor`s of the model.
         order: the name of the layout's axis order, "tflite" or "onnx".
         silenced: whether a batch norm of the model multiplies a channel by 0, which then is all zeros in the file.
+        required: whether an int8 kernel that is not there is an error.
 
     Raises:
         ExportError: an int8 kernel is not in the file; it is named.
@@ -75,7 +79,7 @@ def weights(stored, tensors, order, silenced=False):
         wanted, axis = tensor.layout.to(axes, tensor.values), tensor.layout.channel_axis_in(axes)
         free = (each for each in stored.tensors if id(each) not in taken)
         match = next((each for each in free if _holds(each, wanted, axis, silenced)), None)
-        if match is None and tensor.scale is not None:
+        if match is None and required and tensor.scale is not None:
             raise ExportError(
                 f"{tensor.name}: its {wanted.dtype} values {wanted.shape}, {tensor.zeros} of them 0, "
                 "are not in the file."
@@ -87,13 +91,15 @@ def weights(stored, tensors, order, silenced=False):
 
 
 def _holds(stored, wanted, axis, silenced):
-    if stored.values.shape != wanted.shape or stored.values.dtype != wanted.dtype:
+    half = stored.values.dtype == np.float16 and wanted.dtype == np.float32
+    if stored.values.shape != wanted.shape or (stored.values.dtype != wanted.dtype and not half):
         return False
     channels = wanted.shape[axis]
     made, model = (np.moveaxis(v, axis, 0).reshape(channels, -1) for v in (stored.values, wanted))
     if wanted.dtype != np.int8:
+        made, rounding = made.astype(np.float32), HALF if half else FOLDED
         factor = (made * model).sum(1) / np.maximum((model * model).sum(1), np.finfo(np.float32).tiny)
-        near = np.abs(made - factor[:, None] * model) <= FOLDED * np.abs(made).max(1, keepdims=True, initial=0.0)
+        near = np.abs(made - factor[:, None] * model) <= rounding * np.abs(made).max(1, keepdims=True, initial=0.0)
         return bool(near.all() and (made[model == 0] == 0).all())
     if stored.zero_point is None or np.any(stored.zero_point):
         return False

@@ -13,9 +13,9 @@ from keras_sparse.exporting import check
 from keras_sparse.exporting.artifact import Artifact, ExportReport, TensorReport
 from keras_sparse.exporting.atomic import write_atomically
 from keras_sparse.exporting.samples import drawn
+from keras_sparse.exporting.scheme import INT8, QUANTIZE, exportable
 from keras_sparse.runtime.isolated import RuntimeFailure
-from keras_sparse.train.calibrate import calibrate
-from keras_sparse.train.strip import fixed_ranges, jittered, stripped
+from keras_sparse.train.strip import fixed_ranges
 from keras_sparse.versions import versions
 
 SAMPLES = 256
@@ -24,10 +24,11 @@ SAMPLES = 256
 RANDOM = 32
 """Random inputs that a file is verified on where no samples are given."""
 
-QUANTIZE = (None, "int8")
+ENCODINGS = ("fastest", "smallest", "dense", "csr", "block")
+"""What `export(encoding=)` takes: a goal, or the encoding to use wherever the runtime gets it right."""
 
 
-def export(model, path, target=None, samples=None, quantize=None):
+def export(model, path, target=None, samples=None, quantize=None, encoding="fastest"):
     """Writes `model` as a file for its runtime, verified: it was run there, and compared with the model.
 
     Nothing is written unless all holds: every int8 kernel is in the file value for value with exactly its zeros, and
@@ -35,12 +36,17 @@ def export(model, path, target=None, samples=None, quantize=None):
     by no more than the rounding of the scheme explains.
 
     Args:
-        model: a functional or Sequential Keras model, plain or prepared.
+        model: a Keras model, plain or prepared: functional, Sequential, nested or subclassed.
         path: where to, ending in ".tflite" or ".onnx".
         target: "litert" or "onnxruntime"; by default what the suffix says.
         samples: inputs as `model.predict` takes them, items along the first axis. The file is verified on the first
             256; without samples, on random inputs.
-        quantize: `None` keeps what training did; "int8" calibrates a float model with `samples`.
+        quantize: `None` keeps what training did; "int8" calibrates a float model with `samples`; "int8-weights" stores
+            int8 weights and leaves activations float, whose ranges the runtime measures; "float16" halves the weights.
+        encoding: how `.tflite` stores sparse weights. "fastest" takes a sparse form where the runtime then runs a faster
+            kernel, else a dense one; "smallest" takes the form of the fewest bytes; "dense"; "csr" (compressed sparse
+            rows, unpacked at load) or "block" (block kernels), where the runtime gets them right. The report gives the
+            reason for each tensor.
 
     Returns:
         An `Artifact`: `.path`, `.target`, `.report` (printable, `.to_dict()`).
@@ -61,24 +67,20 @@ def export(model, path, target=None, samples=None, quantize=None):
     chosen, path = targets.find(path, target), Path(path)
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a Keras model. Received: {type(model).__name__}")
-    if quantize not in QUANTIZE:
-        raise ValueError(f"quantize must be one of {QUANTIZE}. Received: quantize={quantize!r}")
+    for name, value, known in (("quantize", quantize, QUANTIZE), ("encoding", encoding, ENCODINGS)):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {known}. Received: {name}={value!r}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
-    if quantize == "int8":
-        if samples is None:
-            raise ValueError('quantize="int8" measures activation ranges on samples. Received: samples=None')
-        model = calibrate(model, samples)
-    return _Export(stripped(model), chosen, samples).run(path)
+    return _Export(exportable(model, samples, quantize), chosen, samples, encoding).run(path)
 
 
 class _Export:
-    def __init__(self, parts, target, samples):
-        self.parts, self.target = parts, target
-        self.model = parts.model
-        self.quantized = bool(fixed_ranges(self.model))
+    def __init__(self, what, target, samples, encoding):
+        self.what, self.target, self.encoding = what, target, encoding
+        self.model = what.model
         for layer in self.model.layers:
-            if layer.compute_dtype != "float32" and self.quantized:
+            if layer.compute_dtype != "float32" and what.scheme == INT8:
                 raise check.ExportError(
                     f"Layer {layer.name!r} computes in {layer.compute_dtype} (policy {layer.dtype_policy.name}), int8 "
                     "files are made from float32. Load the model's weights into one built under the float32 policy."
@@ -88,23 +90,23 @@ class _Export:
 
     def run(self, path):
         emit, read, not_arithmetic = _format(self.target)
-        data = emit(self.model, self.quantized)
+        emitted = emit(self.what, self.target, self.encoding)
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder, path.name)
-            made.write_bytes(data)
+            made.write_bytes(emitted.data)
             stored = read(made)
             order = path.suffix.removeprefix(".")
-            found = check.weights(stored, self.parts.tensors, order, self.parts.silenced)
+            found = check.weights(stored, emitted.tensors, order, self.what.silenced)
             verification = self.verify(made)
-        write_atomically(path, data)
+        write_atomically(path, emitted.data)
         report = ExportReport(
-            scheme="int8" if self.quantized else "float32",
-            bytes=len(data),
-            bytes_gzip=len(gzip.compress(data, 9, mtime=0)),
-            tensors=tuple(_tensor(name, each) for name, each in found.items()),
-            not_found=tuple(each.name for each in self.parts.tensors if each.name not in found),
+            scheme=self.what.scheme,
+            bytes=len(emitted.data),
+            bytes_gzip=len(gzip.compress(emitted.data, 9, mtime=0)),
+            tensors=tuple(_tensor(name, each, emitted.reasons.get(name)) for name, each in found.items()),
+            not_found=tuple(each.name for each in emitted.tensors if each.name not in found),
             float_operations=tuple(f"{o.name} ({o.output})" for o in stored.float_operations(not_arithmetic)),
-            float_layers=self.parts.float_layers if self.quantized else {},
+            float_layers=self.what.float_layers,
             verification=tuple(verification),
             versions=versions(),
         )
@@ -112,22 +114,22 @@ class _Export:
 
     def verify(self, made):
         try:
-            return self.compare(self.model, made)
+            return self.compare(self.what, made)
         except (check.ExportError, RuntimeFailure) as error:
-            layer = self.first_wrong(type(error), made.parent)
+            layer = self.first_wrong(made.parent)
             raise type(error)(f"{error} The first layer that shows it is {layer!r}.") from error
 
-    def compare(self, model, made):
-        references = predict(model, self.inputs)
-        moved = predict(jittered(model), self.inputs) if fixed_ranges(model) else None
-        named = {tensor.name: array for tensor, array in zip(model.inputs, self.inputs, strict=True)}
+    def compare(self, what, made):
+        references, moved = predict(what.model, self.inputs), what.moved()
+        moved = None if moved is None else predict(moved, self.inputs)
+        named = {tensor.name: array for tensor, array in zip(what.model.inputs, self.inputs, strict=True)}
         ways = [("LiteRT", True), ("LiteRT without delegates", False)] if self.target.name == "litert" else None
         return [
             check.outputs(made, name, named, references, moved, self.source, delegates)
             for name, delegates in ways or [("ONNX Runtime", True)]
         ]
 
-    def first_wrong(self, kind, folder):
+    def first_wrong(self, folder):
         """A layer whose output is wrong, or does not run, and whose inputs are right.
 
         Exports the model up to a layer: by halves, then back from what that finds, since branches stand in any order.
@@ -135,9 +137,9 @@ class _Export:
         layers = [layer for layer in self.model.layers if isinstance(_single_output(layer), keras.KerasTensor)]
 
         def wrong(layer):
-            part = keras.Model(self.model.input, layer.output)
+            part = self.what.part(layer)
             made = Path(folder, f"part{self.target.suffix}")
-            made.write_bytes(_format(self.target)[0](part, bool(fixed_ranges(part))))
+            made.write_bytes(_format(self.target)[0](part, self.target, self.encoding).data)
             try:
                 self.compare(part, made)
             except (check.ExportError, RuntimeFailure):
@@ -198,8 +200,17 @@ def _format(target):
     return onnx.emit, onnx_file.read, onnx_file.NOT_ARITHMETIC
 
 
-def _tensor(name, stored):
+def _tensor(name, stored, why):
     values = stored.values
     return TensorReport(
-        name, stored.name, values.dtype.name, values.shape, values.nbytes, stored.zeros, stored.zeros / values.size
+        name=name,
+        stored_as=stored.name,
+        dtype=values.dtype.name,
+        shape=values.shape,
+        encoding=stored.encoding,
+        bytes=stored.nbytes,
+        bytes_dense=values.nbytes,
+        zeros=stored.zeros,
+        sparsity=stored.zeros / values.size,
+        why=why,
     )

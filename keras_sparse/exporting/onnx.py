@@ -12,18 +12,23 @@ import tf2onnx
 from keras_sparse.exporting import names, onnx_qdq
 from keras_sparse.exporting.check import ExportError
 from keras_sparse.exporting.quiet import native_notices_held
+from keras_sparse.exporting.scheme import INT8, Emitted
+
+DENSE = "no runtime runs or keeps sparse ONNX tensors"
 
 OPSET = 17
 """Has per-channel QuantizeLinear and DequantizeLinear (13), and is read by every ONNX Runtime since 1.12."""
 
 
-def emit(model, quantized):
-    """The bytes of a `.onnx` file that takes any batch.
+def emit(what, target, encoding):
+    """A `.onnx` file that takes any batch, `Emitted`.
 
     Args:
-        model: a stripped Keras model.
-        quantized: whether it has fixed ranges; weights become int8 initializers and biases int32.
+        what: an `Exportable`; of an int8 one, weights become int8 initializers and biases int32.
+        target: the `Target` it is for.
+        encoding: there is none but dense: no runtime runs or keeps the sparse tensors that the format has.
     """
+    model, quantized = what.model, what.scheme == INT8
     signature = [tf.TensorSpec((None, *each.shape[1:]), each.dtype, name=each.name) for each in model.inputs]
 
     @tf.function(input_signature=signature)
@@ -47,7 +52,7 @@ def emit(model, quantized):
     wanted, made = sorted(names.inputs(model)), sorted(each.name for each in inferred.graph.input)
     if made != wanted:
         raise ExportError(f"The file should have the inputs {wanted}. It has: {made}")
-    return inferred.SerializeToString()
+    return Emitted(inferred.SerializeToString(), what.tensors, dict.fromkeys((t.name for t in what.tensors), DENSE))
 
 
 def _add_captured(graph, function):

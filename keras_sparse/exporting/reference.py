@@ -7,9 +7,10 @@ import keras
 from keras_sparse import target
 from keras_sparse.exporting import check, samples
 from keras_sparse.exporting.export import predict
+from keras_sparse.exporting.scheme import exportable
 from keras_sparse.runtime import isolated, open_session
 from keras_sparse.runtime.port import Port
-from keras_sparse.train.strip import fixed_ranges, jittered, stripped
+from keras_sparse.train.strip import fixed_ranges
 
 FLOAT, INT8, OTHER = "float32", "int8", "other than float32 and int8 throughout"
 """Schemes: how a model or a file computes."""
@@ -19,7 +20,7 @@ class ModelReference:
     """A Keras model, plain or prepared."""
 
     def __init__(self, model):
-        self.parts = stripped(model)
+        self.parts = exportable(model)
         self.model, self.name = self.parts.model, f"the model {model.name!r}"
         self.ranges = fixed_ranges(self.model)
         self.scheme = INT8 if self.ranges else FLOAT
@@ -34,7 +35,7 @@ class ModelReference:
         return predict(self.model, arrays)
 
     def tolerance(self, arrays, expected):
-        moved = predict(jittered(self.model), arrays) if self.ranges else None
+        moved = predict(self.parts.moved(), arrays) if self.ranges else None
         return check.tolerance(expected, moved)
 
     def missing_kernel(self, path):

@@ -12,6 +12,9 @@ class StoredTensor:
     Attributes:
         channel_axis: the axis that counts output channels where the scales are per channel, else `None`.
         input_axis: the axis along which the inputs of one output channel lie next to each other.
+        encoding: "dense", or how else the file stores it, such as "csr 1x16"; `values` are dense in any case.
+        nbytes: bytes of the values in the file, with their tables.
+        index: the tensor's place in the file, where that matters to its format.
     """
 
     name: str
@@ -20,6 +23,13 @@ class StoredTensor:
     zero_point: np.ndarray | None = None
     channel_axis: int | None = None
     input_axis: int = -1
+    encoding: str = "dense"
+    nbytes: int | None = None
+    index: int | None = None
+
+    def __post_init__(self):
+        if self.nbytes is None:
+            object.__setattr__(self, "nbytes", self.values.nbytes)
 
     def matrices(self):
         """The values as `(positions, rows, cols)`: rows are output channels, cols inputs, as in `layout.py`."""

@@ -1,4 +1,4 @@
-"""Emits `.tflite`: constants on the int8 grid and FakeQuant on activations, through TensorFlow's converter."""
+"""Emits `.tflite`: constants on their grid and FakeQuant on activations, through TensorFlow's converter; then encoded."""
 
 import contextlib
 import io
@@ -9,18 +9,51 @@ import warnings
 import keras
 import tensorflow as tf
 
-from keras_sparse.exporting import names
+from keras_sparse.exporting import check, names, tflite_encode, tflite_file, tflite_model, tflite_weights
 from keras_sparse.exporting.quiet import native_notices_held
+from keras_sparse.exporting.scheme import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS, Emitted
+from keras_sparse.exporting.tflite_model import Graph
+from keras_sparse.sparse_tensor import SparseTensor
+
+OPTIMIZATIONS = {
+    FLOAT32: ([], []),
+    FLOAT16: ([tf.lite.Optimize.DEFAULT], [tf.float16]),
+    INT8: ([tf.lite.Optimize.DEFAULT], []),
+    INT8_WEIGHTS: ([], []),
+}
+"""scheme -> what the converter is asked for: its optimizations, and the types that it may store constants in."""
 
 
-def emit(model, quantized):
-    """The bytes of a `.tflite` file.
+def emit(what, target, encoding):
+    """A `.tflite` file, `Emitted`.
 
     Args:
-        model: a stripped Keras model. Its inputs take one item at a time (batch 1): a free batch would put shape
-            arithmetic around every reshape.
-        quantized: whether it has fixed ranges; its operations then become int8, with float inputs and outputs.
+        what: an `Exportable`. The file takes one item at a time (batch 1): a free batch would put shape arithmetic around
+            every reshape. Inputs and outputs are float.
+        target: the `Target` it is for.
+        encoding: what `export` takes.
     """
+    data = _convert(what.model, OPTIMIZATIONS[what.scheme])
+    order = target.suffix.removeprefix(".")
+    plain = [SparseTensor(t.name, t.dense(), None, t.layout) for t in what.tensors]
+    looked_for = plain if what.scheme == INT8_WEIGHTS else what.tensors
+    found = check.weights(tflite_file.parse(data, "the converter's file"), looked_for, order, what.silenced, False)
+    graph = Graph(tflite_model.load(data))
+    tensors, indices = list(what.tensors), {name: each.index for name, each in found.items()}
+    if what.scheme == INT8_WEIGHTS:
+        for place, (tensor, unquantized) in enumerate(zip(what.tensors, plain, strict=True)):
+            if tensor.name not in found:
+                tensors[place] = unquantized  # in a form of the converter's own, it stays float
+            elif tensor.scale is not None:
+                axis = tensor.layout.channel_axis_in(getattr(tensor.layout, order))
+                indices[tensor.name] = tflite_weights.store_int8(graph, indices[tensor.name], axis)
+    reasons = tflite_encode.encode(graph, indices.values(), encoding)
+    named = {name: reasons[index] for name, index in indices.items()}
+    return Emitted(tflite_model.dump(graph.model), tuple(tensors), named)
+
+
+def _convert(model, options):
+    """The bytes that TensorFlow's converter makes of the model."""
     signature = [tf.TensorSpec((1, *each.shape[1:]), each.dtype, name=each.name) for each in model.inputs]
     free = {tensor.name: tensor.shape for tensor in model.inputs if None in tensor.shape[1:]}
     if free:
@@ -31,7 +64,7 @@ def emit(model, quantized):
         archive.add_endpoint("serve", lambda *inputs: _serve(model, inputs), signature)
         archive.write_out(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serve"])
-        converter.optimizations = [tf.lite.Optimize.DEFAULT] if quantized else []
+        converter.optimizations, converter.target_spec.supported_types = options
         return converter.convert()
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_sparse.encoding import csr
+from keras_sparse.exporting import tflite_sparse
 from keras_sparse.exporting.stored import Operation, StoredModel, StoredTensor
 
 IDENTIFIER = b"TFL3"
@@ -18,19 +20,30 @@ OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() i
 DAMAGE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, MemoryError, struct.error)
 """What reading a flatbuffer raises where an offset or a length in it is wrong."""
 
-NOT_ARITHMETIC = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "PAD", "SQUEEZE", "EXPAND_DIMS")
+NOT_ARITHMETIC = ("QUANTIZE", "DEQUANTIZE", "DENSIFY", "RESHAPE", "TRANSPOSE", "PAD", "SQUEEZE", "EXPAND_DIMS")
 
 
 def read(path):
     """The constants and the operations of the file's main graph. Raises ValueError for what is not a `.tflite` file."""
-    data = Path(path).read_bytes()
+    return parse(Path(path).read_bytes(), path)
+
+
+def parse(data, path):
+    """The same for the bytes of a file; `path` is what errors call it."""
     if data[4:8] != IDENTIFIER:
         raise ValueError(f"{path} is not a .tflite file: its identifier is {data[4:8]!r}, {IDENTIFIER!r} was expected")
     try:
         model = schema.ModelT.InitFromPackedBuf(data, 0)
         graph = model.subgraphs[0]
-        tensors = tuple(_tensor(each, model) for each in graph.tensors if _is_constant(each, model))
         operations = tuple(_operation(each, graph, model) for each in graph.operators)
+        unpacked = {
+            op.inputs[0] for op, read in zip(graph.operators, operations, strict=True) if read.name == "DENSIFY"
+        }
+        tensors = tuple(
+            _tensor(each, model, index, index in unpacked)
+            for index, each in enumerate(graph.tensors)
+            if _is_constant(each, model)
+        )
     except DAMAGE as error:
         raise ValueError(f"{path} is a damaged .tflite file: {type(error).__name__}: {error}") from error
     return StoredModel(tensors, operations)
@@ -41,9 +54,14 @@ def _is_constant(tensor, model):
     return data is not None and len(data) > 0 and tensor.type in DTYPES
 
 
-def _tensor(tensor, model):
-    values = np.frombuffer(bytes(model.buffers[tensor.buffer].data), DTYPES[tensor.type])
+def _tensor(tensor, model, index, unpacked):
+    data, dtype = bytes(model.buffers[tensor.buffer].data), DTYPES[tensor.type]
     shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
+    if tensor.sparsity is None:
+        values, sparse = np.frombuffer(data, dtype), None
+    else:
+        sparse = tflite_sparse.read(tensor.sparsity, shape, dtype, data)
+        values = csr.decode(sparse)
     quantization = tensor.quantization
     quantized = quantization is not None and quantization.scale is not None and len(quantization.scale) > 0
     return StoredTensor(
@@ -52,6 +70,9 @@ def _tensor(tensor, model):
         np.asarray(quantization.scale, np.float32) if quantized else None,
         np.asarray(quantization.zeroPoint) if quantized else None,
         int(quantization.quantizedDimension) if quantized and len(quantization.scale) > 1 else None,
+        encoding="dense" if sparse is None else f"{'csr' if unpacked else 'block'} {sparse.block[0]}x{sparse.block[1]}",
+        nbytes=values.nbytes if sparse is None else sparse.nbytes,
+        index=index,
     )
 
 

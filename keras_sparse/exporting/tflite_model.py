@@ -44,9 +44,13 @@ def load(data):
 
 
 def dump(model):
-    """The bytes of the file: the same model gives the same bytes."""
-    for buffer in model.buffers:
+    """The bytes of the file: the same model gives the same bytes. Buffers that nothing refers to are left empty."""
+    used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
+    used.update(each.buffer for each in model.metadata or ())
+    for index, buffer in enumerate(model.buffers):
         buffer.__class__ = _Buffer
+        if index not in used:
+            buffer.data = None
     size = sum(0 if buffer.data is None else len(buffer.data) for buffer in model.buffers)
     builder = Builder(size + (1 << 16))
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
@@ -80,6 +84,9 @@ class Graph:
 
     def is_output(self, tensor):
         return tensor in self.graph.outputs
+
+    def dtype(self, tensor):
+        return DTYPES.get(self.tensors[tensor].type, "other")
 
     def constant(self, tensor):
         """The values of the constant of that index, in its shape, or `None` where it is none or is stored sparse."""

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_sparse.recipe import Quantize, Recipe
-from keras_sparse.train import graph, kernels
+from keras_sparse.train import expand, graph, kernels
 from keras_sparse.train.prepare import prepare
 from keras_sparse.train.ranges import ActivationRange
 from keras_sparse.train.wrapper import QuantizedWeights
@@ -18,7 +18,7 @@ def calibrate(model, samples, match="*"):
     Ranges are those of the float activations at inference. The weights of `model` are not changed.
 
     Args:
-        model: a built functional or Sequential model.
+        model: a Keras model; of a subclassed one, the layers and `keras.ops` that its `call` is made of.
         samples: inputs as `model.predict` takes them, items along the first axis; a few hundred are enough.
         match: glob over the paths of kernels, or a list of globs: the layers to quantize.
 
@@ -34,7 +34,7 @@ def calibrate(model, samples, match="*"):
     >>> float(low), float(high)
     (-1.0, 3.0)
     """
-    prepared = prepare(model, Recipe([Quantize(match=match)]))
+    prepared = prepare(expand.expanded(expand.wrapped(model, samples)), Recipe([Quantize(match=match)]))
     observers = {}
 
     def make(layer):

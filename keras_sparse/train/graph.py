@@ -16,35 +16,43 @@ def functional(model):
             )
         inputs, outputs = ([*each] if len(each) > 1 else each[0] for each in (model.inputs, model.outputs))
         return keras.Model(inputs, outputs, name=model.name)
-    try:
-        graph = model.inputs and model.outputs
-    except AttributeError:
-        graph = None
-    if not graph:
+    if not has_graph(model):
         raise ValueError(
             f"A functional or Sequential model was required, whose layers can be replaced. Received: {model.name!r}, "
             f"a {type(model).__name__}. A subclassed model can be pruned (ks.Sparsify with Prune rules), but not "
-            "prepared for int8 or exported: build it from keras.Input and layers for that."
+            "prepared for int8 training: build it from keras.Input and layers for that."
         )
     return model
 
 
-def rebuild(model, call, make=lambda layer: None):
+def has_graph(model):
+    """Whether the layers of `model` can be read and replaced: a functional or a Sequential model."""
+    if isinstance(model, keras.Sequential):
+        return model.built
+    try:
+        return bool(model.inputs and model.outputs)
+    except AttributeError:
+        return False
+
+
+def rebuild(model, call, make=lambda layer: None, keep=lambda layer: False):
     """A functional model with the graph of `model`, of new layers.
 
     Args:
         call: (old layer, new layer, args, kwargs) -> outputs.
         make: old layer -> what to put in its place, asked once for each layer; `None` for a copy with its weights.
             Lambda layers, and operations that are no layers, have no weights and stay.
+        keep: whether a layer stays the one it is, shared with `model`.
     """
     made, origin, copies = {}, {}, []
 
     def clone(layer):
         if id(layer) not in made:
             # A Lambda cannot be made anew from its configuration, which holds code; it has no weights.
-            new = layer if isinstance(layer, keras.layers.Lambda) or not isinstance(layer, keras.Layer) else make(layer)
+            stays = isinstance(layer, keras.layers.Lambda) or not isinstance(layer, keras.Layer) or keep(layer)
+            new = layer if stays else make(layer)
             if new is None:
-                new = type(layer).from_config(layer.get_config())
+                new = _again(layer)
                 copies.append((layer, new))
             made[id(layer)], origin[id(new)] = new, layer
         return made[id(layer)]
@@ -57,6 +65,14 @@ def rebuild(model, call, make=lambda layer: None):
     for old, new in copies:
         new.set_weights(old.get_weights())
     return rebuilt
+
+
+def _again(layer):
+    """A layer like `layer`, with weights of its own."""
+    new = type(layer).from_config(layer.get_config())
+    if isinstance(layer, keras.Model) and not has_graph(layer):
+        new.build_from_config(layer.get_build_config())
+    return new
 
 
 def tensors(structure):

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_sparse.recipe import Recipe, matches
-from keras_sparse.train import graph, kernels, plan, roles
+from keras_sparse.train import expand, graph, kernels, plan, roles
 from keras_sparse.train.ranges import ActivationRange
 from keras_sparse.train.wrapper import QuantizedWeights
 
@@ -19,7 +19,7 @@ def prepare(model, recipe):
     ranges are put at the ends of what the runtime fuses: convolution or Dense [+ BatchNorm] [+ ReLU or ReLU6], Add
     [+ ReLU], pooling, concatenation. Both do nothing until `Sparsify` switches them on. Weights are copied; compile the
     result before training. An activation that is not fused, such as a softmax in a Dense layer, becomes a layer of
-    its own. Layers that cannot be quantized stay float: `ks.sparsity(model)` and the report of an export name them.
+    its own. The layers of a model inside the model stand in its place, called `outer_inner`. Layers that cannot be quantized stay float: `ks.sparsity(model)` and the report of an export name them.
 
     Args:
         model: a built functional or Sequential Keras model. Where the recipe quantizes nothing, any model, which is
@@ -56,7 +56,7 @@ class _Preparation:
     """Builds what the plan says: calls are made in the order in which they were traced."""
 
     def __init__(self, model, rule):
-        self.model = graph.functional(model)
+        self.model = expand.expanded(graph.functional(model), subclassed=False)
         replaceable = {id(layer) for layer in self.model.layers}  # not those of a model inside the model
         self.selected = {
             id(kernel.layer)
@@ -69,7 +69,7 @@ class _Preparation:
             paths = [kernel.path for kernel in kernels.find(self.model)]
             raise ValueError(
                 f"Quantize(match={rule.match!r}) matches no Dense, Conv2D or DepthwiseConv2D layer of "
-                f"{self.model.name!r} itself (models inside it stay float). Its kernels: {paths}"
+                f"{self.model.name!r}. Its kernels: {paths}"
             )
         self.trace = graph.trace(self.model)
         self.plan = plan.plan(self.trace, self.selected)

@@ -1,14 +1,11 @@
 """`strip`: back from training to a plain model, and to the values that files are made of."""
 
-import itertools
 from dataclasses import dataclass
 
 import keras
-from keras import ops
 
-from keras_sparse.int8 import LEVELS
 from keras_sparse.sparse_tensor import SparseTensor
-from keras_sparse.train import graph, kernels, roles
+from keras_sparse.train import expand, graph, kernels, roles
 from keras_sparse.train.fake_quant import quantize_activation
 from keras_sparse.train.ranges import ActivationRange
 from keras_sparse.train.wrapper import QuantizedWeights
@@ -44,19 +41,6 @@ class FixedRange(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "low": self.low, "high": self.high}
-
-
-class Jitter(keras.layers.Layer):
-    """Moves its input by one level, up or down or not at all, at random: what the rounding of an int8 kernel may do."""
-
-    def __init__(self, level, seed=0, **kwargs):
-        super().__init__(**kwargs)
-        self.level = level
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def call(self, inputs):
-        steps = keras.random.randint(ops.shape(inputs), -1, 2, seed=self.seed_generator)
-        return inputs + self.level * ops.cast(steps, inputs.dtype)
 
 
 @dataclass(frozen=True)
@@ -96,6 +80,7 @@ def strip(model):
     ours = (QuantizedWeights, ActivationRange)
     if not any(isinstance(layer, ours) for layer in kernels.walk(model)):
         return model
+    model = expand.expanded(graph.functional(model), subclassed=False)
     wrapped, names = [], {}
 
     def make(layer):
@@ -140,9 +125,10 @@ def _on_grid(kernel):
     return SparseTensor.quantized(kernel.path, keras.ops.convert_to_numpy(kernel.variable), kernel.layout)
 
 
-def stripped(model):
+def stripped(model, samples=None):
     """`strip(model)` as a functional model, with its kernels: int8 where the model was prepared for it.
 
+    `samples` are those of `expand.wrapped`, for a subclassed model that was never called.
     A model that is stripped already does not say; there a kernel is int8 if it lies on a grid and there are ranges.
     """
     wrappers = [layer for layer in kernels.walk(model) if isinstance(layer, QuantizedWeights)]
@@ -151,7 +137,7 @@ def stripped(model):
             f"Model {model.name!r} is prepared for int8, but quantization was never switched on. Fit it with "
             "callbacks=[ks.Sparsify(recipe)] beyond the recipe's begin, or export ks.strip(model), which is float."
         )
-    plain = graph.functional(strip(model))
+    plain = expand.wrapped(strip(model), samples)
     found = kernels.find(plain)
     own = {id(layer) for layer in plain.layers}
     names = [each.layer.name for each in wrappers if float(each.active)] or [each.name for each in plain.layers]
@@ -191,26 +177,3 @@ def _tensor(kernel, int8):
     quantized = _on_grid(kernel)
     far = abs(quantized.dense() - values) > GRID_TOLERANCE * abs(values).max(initial=0.0)
     return quantized if int8 and not far.any() else SparseTensor(kernel.path, values, None, kernel.layout)
-
-
-def jittered(plain):
-    """A stripped model with every int8 activation off by up to one level: how far rounding alone may move outputs."""
-    seeds, int8, alive = itertools.count(), set(), []
-
-    def call(old, new, args, kwargs):
-        role = roles.role(old)[0]
-        from_int8 = any(id(tensor) in int8 for tensor in graph.tensors(args))
-        if isinstance(old, FixedRange):
-            # Before the rounding, so that it stays within the range and on its levels.
-            outputs = new(Jitter((old.high - old.low) / LEVELS, next(seeds))(*args))
-        elif role == roles.BOUNDED and from_int8:
-            outputs = Jitter(roles.bounded_level(old), next(seeds))(new(*args, **kwargs))
-        else:
-            outputs = new(*args, **kwargs)
-            if not (from_int8 and role in roles.KEEP_RANGE):
-                return outputs
-        int8.add(id(outputs))
-        alive.append(outputs)  # ids are only unique among living tensors
-        return outputs
-
-    return graph.rebuild(plain, call)

@@ -14,6 +14,7 @@ from keras import layers
 import keras_sparse as ks
 from keras_sparse.train import kernels
 from keras_sparse.train.strip import stripped
+from keras_sparse.train.wrapper import QuantizedWeights
 
 Q = ks.Recipe([ks.Quantize()])
 RELUS: list[Callable[[str], Any]] = [
@@ -225,9 +226,8 @@ def test_layers_that_cannot_be_quantized_stay_float_and_are_named(trained: Any) 
     model = keras.Model(inputs, layers.Dense(3, activation="gelu", name="head")(x))
     (function,) = (each.name for each in model.operations if each not in model.layers)
     reasons = stripped(trained(model)).float_layers
-    assert set(reasons) == {"normalization", "bn", "leaky", "transpose", function, "inner", "deep", "head_gelu"}
+    assert set(reasons) == {"normalization", "bn", "leaky", "transpose", function, "head_gelu"}
     assert all(reasons.values())
-    assert reasons["deep"] == "inside a float layer"
 
 
 def test_functions_of_keras_ops_stay_in_place(trained: Any, vectors: Any) -> None:
@@ -241,11 +241,26 @@ def test_functions_of_keras_ops_stay_in_place(trained: Any, vectors: Any) -> Non
     assert len(stripped(prepared).float_layers) == 3
 
 
-def test_a_model_inside_is_not_reached_into() -> None:
+def test_the_layers_of_a_model_inside_stand_in_its_place() -> None:
     inner = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="deep")], name="inner")
-    model = build(inner, shape=(4,))
-    with pytest.raises(ValueError, match=r"matches no Dense.*itself.*deep/kernel"):
-        ks.prepare(model, Q)
+    model = build(inner, layers.Dense(2, name="head"), shape=(4,))
+    prepared = ks.prepare(model, Q)
+    assert isinstance(prepared.get_layer("inner_deep"), QuantizedWeights)
+    x = np.ones((2, 4), "float32")
+    np.testing.assert_array_equal(prepared(x), model(x))
+
+
+def test_a_subclassed_model_inside_is_not_reached_into() -> None:
+    class Inside(keras.Model):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.deep = layers.Dense(4, name="deep")
+
+        def call(self, inputs: Any) -> Any:
+            return self.deep(inputs)
+
+    with pytest.raises(ValueError, match=r"matches no Dense.*deep/kernel"):
+        ks.prepare(build(Inside(name="inner"), shape=(4,)), Q)
 
 
 @pytest.mark.parametrize("activation", ["LeakyReLU", "ReLU", "function"])

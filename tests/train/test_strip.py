@@ -14,7 +14,7 @@ import keras_sparse as ks
 from keras_sparse import int8
 from keras_sparse.train import kernels
 from keras_sparse.train.ranges import ActivationRange
-from keras_sparse.train.strip import FixedRange, fixed_ranges, jittered, stripped
+from keras_sparse.train.strip import FixedRange, fixed_ranges, stripped
 from keras_sparse.train.wrapper import QuantizedWeights
 
 BOTH = ks.Recipe([ks.Prune(ks.Unstructured(0.75), ks.OneShot(0)), ks.Quantize()])
@@ -186,23 +186,3 @@ def test_a_fixed_range_rounds_to_its_levels() -> None:
 def test_a_range_without_zero_or_width_is_refused(limits: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="holds 0 and is not empty"):
         FixedRange(*limits)
-
-
-# What rounding alone may do
-
-
-def test_a_jittered_model_is_off_by_levels_not_more(prepared: tuple[Any, np.ndarray]) -> None:
-    model, x = prepared
-    plain = ks.strip(model)
-    found = jittered(plain)
-    ours, theirs = found.predict(x, verbose=0), plain.predict(x, verbose=0)
-    off = np.abs(ours - theirs).max()
-    spread = max(each.high - each.low for each in fixed_ranges(plain))
-    assert 0 < off < spread
-
-
-@pytest.mark.parametrize("end", [layers.Softmax, lambda: layers.Activation("tanh"), lambda: layers.ReLU()])
-def test_any_end_of_a_model_is_jittered(end: Any, trained: Any, vectors: Any) -> None:
-    model = keras.Sequential([keras.Input((6,)), layers.Dense(3, name="d"), end()])
-    plain = ks.strip(trained(model, x=vectors[0], y=vectors[1]))
-    assert jittered(plain)(vectors[0]).shape == (64, 3)

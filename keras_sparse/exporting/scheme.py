@@ -1,0 +1,93 @@
+"""Schemes: in which numbers a file stores weights and computes, and how far a right file may be from the model."""
+
+from dataclasses import dataclass
+
+import keras
+
+from keras_sparse.sparse_tensor import SparseTensor
+from keras_sparse.train import graph, jitter, kernels
+from keras_sparse.train.calibrate import calibrate
+from keras_sparse.train.strip import fixed_ranges, stripped
+
+FLOAT32, FLOAT16, INT8, INT8_WEIGHTS = "float32", "float16", "int8", "int8-weights"
+QUANTIZE = (None, INT8, INT8_WEIGHTS, FLOAT16)
+"""What `export(quantize=)` takes: None keeps what training did."""
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """A model as a file will hold it.
+
+    Attributes:
+        scheme: FLOAT32; FLOAT16 (weights, or weights and arithmetic); INT8 (weights and activations, with ranges known
+            beforehand); INT8_WEIGHTS (int8 weights, float activations, whose ranges a runtime may measure).
+        model: a functional Keras model that computes with the values that the file will hold.
+        tensors: its kernels as they will be stored.
+        float_layers: {layer that stays float in an int8 model: reason}.
+        silenced: whether a batch norm multiplies a channel by 0.
+    """
+
+    scheme: str
+    model: keras.Model
+    tensors: tuple[SparseTensor, ...]
+    float_layers: dict[str, str]
+    silenced: bool
+
+    def moved(self):
+        """The model with every rounded value moved by a rounding, or `None` where only float32 rounds."""
+        move = {INT8: jitter.static, INT8_WEIGHTS: jitter.dynamic, FLOAT16: jitter.half}.get(self.scheme)
+        return None if move is None else move(self.model)
+
+    def part(self, layer):
+        """The model up to a layer."""
+        model = keras.Model(self.model.input, layer.output)
+        inside = {kernel.path for kernel in kernels.find(model)}
+        scheme = FLOAT32 if self.scheme == INT8 and not fixed_ranges(model) else self.scheme
+        tensors = tuple(tensor for tensor in self.tensors if tensor.name in inside)
+        return Exportable(scheme, model, tensors, self.float_layers, self.silenced)
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """What a format makes of an `Exportable`.
+
+    Attributes:
+        data: the bytes of the file.
+        tensors: the kernels as the file stores them.
+        reasons: {kernel: why it is stored as it is}.
+    """
+
+    data: bytes
+    tensors: tuple[SparseTensor, ...]
+    reasons: dict[str, str]
+
+
+def exportable(model, samples=None, quantize=None):
+    """The `Exportable` of a Keras model, plain or prepared, for one of `QUANTIZE`."""
+    if quantize == INT8:
+        if samples is None:
+            raise ValueError('quantize="int8" measures activation ranges on samples. Received: samples=None')
+        model = calibrate(model, samples)
+    parts = stripped(model, samples)
+    if fixed_ranges(parts.model):
+        if quantize in (INT8_WEIGHTS, FLOAT16):
+            raise ValueError(
+                f"Model {model.name!r} was quantized in training, its activations have int8 ranges. Received: "
+                f"quantize={quantize!r}; export it with quantize=None, or the model before ks.prepare."
+            )
+        return Exportable(INT8, parts.model, parts.tensors, parts.float_layers, parts.silenced)
+    made = Exportable(quantize or FLOAT32, parts.model, parts.tensors, {}, parts.silenced)
+    return _on_grid(made) if quantize == INT8_WEIGHTS else made
+
+
+def _on_grid(float_model):
+    """A copy of the model with every kernel that a file can hold as it is on an int8 grid."""
+    model = graph.rebuild(float_model.model, lambda old, new, args, kwargs: new(*args, **kwargs))
+    tensors = []
+    for kernel, tensor in zip(kernels.find(model), float_model.tensors, strict=True):
+        stored = tensor.layout.tflite is not None or tensor.layout.onnx is not None
+        if stored and tensor.values.dtype.kind == "f":
+            tensor = SparseTensor.quantized(tensor.name, tensor.values, tensor.layout)
+            kernel.variable.assign(tensor.dense())
+        tensors.append(tensor)
+    return Exportable(INT8_WEIGHTS, model, tuple(tensors), {}, float_model.silenced)

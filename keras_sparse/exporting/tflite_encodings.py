@@ -1,0 +1,137 @@
+"""How a weight tensor can be stored in `.tflite`: each encoding says what it costs, what speaks against it, and writes it.
+
+What a runtime gets wrong is refused here, whoever asks: LiteRT drops inputs that do not fill a block, counts the blocks of
+a row in 8 bits, hands sparse weights to dense kernels where the version of an operation says nothing, and does not load
+DENSIFY before operations whose weights must be constant when it prepares them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from keras_sparse.encoding import csr
+from keras_sparse.exporting import tflite_sparse
+from keras_sparse.exporting.tflite_weights import text
+
+SPARSE_FULLY_CONNECTED = 8
+"""The version of FULLY_CONNECTED that has sparse weights; XNNPACK, which has no such kernel, leaves it alone."""
+
+MOST_BLOCKS = 255
+"""Blocks that the hybrid kernel can count in a row, and the highest index of one: both are 8 bits."""
+
+BLOCKS = ((1, 1), (1, 2), (1, 4), (1, 8), (1, 16), (2, 1), (4, 1), (8, 1), (16, 1), (4, 4))
+"""Blocks that a densified tensor is tried with; the smallest result is taken."""
+
+TABLES, UNPACKED = 150, 400
+"""Bytes, about, of the descriptions of a sparse tensor, and of those with a DENSIFY and its output."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A constant that operations read as their weights.
+
+    Attributes:
+        index: of the tensor that holds the values.
+        values: dense.
+        operators: what reads it, through DEQUANTIZE or itself.
+        kinds: their names.
+        arithmetic: "int8" (static), "hybrid" (int8 weights, float inputs), or "float".
+    """
+
+    index: int
+    values: np.ndarray
+    operators: tuple
+    kinds: tuple[str, ...]
+    arithmetic: str
+
+
+class Dense:
+    """All values, in order."""
+
+    name = "dense"
+
+    def refusal(self, weight):
+        return None
+
+    def size(self, weight):
+        return weight.values.nbytes
+
+    def write(self, graph, weight):
+        pass
+
+
+class Densified:
+    """Compressed sparse rows with DENSIFY, which unpacks them when the file is loaded."""
+
+    name = "csr"
+
+    def refusal(self, weight):
+        """Why the runtime would not load or not run it, or `None`."""
+        if not weight.values.any():
+            return "a tensor of zeros alone has no data to store"
+        if weight.values.ndim < 2:
+            return "only matrices and kernels are stored sparse"
+        if weight.arithmetic == "hybrid":
+            return "LiteRT does not load hybrid operations with DENSIFY"
+        if weight.arithmetic == "int8" and set(weight.kinds) != {"CONV_2D"}:
+            return f"LiteRT loads static int8 DENSIFY before CONV_2D only, not before {', '.join(sorted(set(weight.kinds)))}"
+        return None
+
+    def encoded(self, weight):
+        blocks = (block for block in BLOCKS if csr.fits(weight.values.shape, block))
+        return min((csr.encode(weight.values, block) for block in blocks), key=lambda made: made.nbytes)
+
+    def size(self, weight):
+        return self.encoded(weight).nbytes + UNPACKED
+
+    def write(self, graph, weight):
+        tensor, made = graph.tensors[weight.index], self.encoded(weight)
+        name = f"{text(tensor.name)}/sparse"
+        sparse = graph.add_tensor(name, made.shape, made.data.dtype.name, tensor.quantization, made.data.tobytes())
+        graph.tensors[sparse].sparsity = tflite_sparse.parameters(made)
+        tensor.buffer = 0
+        graph.add_operator(
+            "DENSIFY", [sparse], [weight.index], schema.DensifyOptionsT(), before=graph.users(weight.index)[0]
+        )
+
+
+class Blocks:
+    """Blocks of one output by some inputs, in FULLY_CONNECTED kernels of LiteRT's own that skip blocks of zeros."""
+
+    def __init__(self, cols, dtype):
+        self.block, self.dtype, self.name = (1, cols), dtype, f"block 1x{cols}"
+
+    def refusal(self, weight):
+        """Why the runtime would compute something else, or `None`."""
+        if set(weight.kinds) != {"FULLY_CONNECTED"}:
+            return "only FULLY_CONNECTED has block kernels"
+        if weight.values.dtype != self.dtype or any(op.inputs[1] != weight.index for op in weight.operators):
+            return f"the kernel takes {self.dtype} weights as they are stored"
+        inputs = weight.values.shape[-1]
+        if inputs % self.block[1]:
+            return f"{inputs} inputs are no multiple of {self.block[1]}, and LiteRT drops the rest"
+        if not weight.values.any():
+            return "a tensor of zeros alone has no data to store"
+        if weight.arithmetic == "hybrid":
+            made = csr.encode(weight.values, self.block)
+            most = int(np.diff(made.segments.astype(int)).max())
+            if most > MOST_BLOCKS or int(made.indices.max()) > MOST_BLOCKS:
+                return f"the hybrid kernel counts blocks in 8 bits; {inputs} inputs, and {most} blocks in one output, are more"
+        return None
+
+    def size(self, weight):
+        return csr.encode(weight.values, self.block).nbytes + TABLES
+
+    def write(self, graph, weight):
+        made = csr.encode(weight.values, self.block)
+        tensor = graph.tensors[weight.index]
+        graph.set_constant(weight.index, made.data)
+        tensor.shape, tensor.sparsity = [*made.shape], tflite_sparse.parameters(made)
+        for operator in weight.operators:
+            graph.set_version(operator, SPARSE_FULLY_CONNECTED)
+
+
+DENSE, DENSIFIED = Dense(), Densified()
+BLOCK_KERNELS = {"int8": Blocks(16, "int8"), "hybrid": Blocks(16, "int8"), "float": Blocks(4, "float32")}
+"""arithmetic -> the block kernel for it."""

@@ -1,0 +1,162 @@
+"""Opens models inside models, and subclassed ones: a graph of plain layers, which can be rebuilt for int8."""
+
+import keras
+
+from keras_sparse.train import graph
+
+
+def wrapped(model, samples=None):
+    """`model` as a functional one: its own graph, or that of a call of a subclassed model, with copies of its weights.
+
+    The graph holds the layers of a subclassed model where its `call` is made of layers and `keras.ops`, else the model.
+
+    Args:
+        samples: inputs as `model.predict` takes them; the inputs of a subclassed model have their shapes and types.
+            Without them, a subclassed model must have been called, and its inputs are float32.
+    """
+    if isinstance(model, keras.Sequential) or graph.has_graph(model):
+        return graph.functional(model)
+    if samples is not None:
+        inputs = _named(samples, lambda array, name: keras.Input(array.shape[1:], dtype=_type(array), name=name))
+    else:
+        inputs = _named(_shapes(model), lambda shape, name: keras.Input(shape.sizes[1:], name=name))
+    try:
+        called = keras.Model(inputs, model.call(inputs), name=model.name)
+    except SYMBOLIC:
+        called = keras.Model(inputs, model(inputs), name=model.name)
+    return _plain(called)
+
+
+def expanded(model, subclassed=True):
+    """A functional model in which the layers of every inner model stand in its place, with copies of all weights.
+
+    A layer of an inner model is called `outer_inner`, since names in a graph are unique. Inner models are functional or
+    Sequential ones; with `subclassed`, also those whose `call` is made of layers and `keras.ops`: it is run once, as at
+    inference. Others stay as they are. A model with nothing inside is returned as it is.
+    """
+    opened = _Opened(subclassed)
+    if not any(opened.opens(layer) for layer in model.layers):
+        return model
+    return _plain(graph.rebuild(model, opened.call, keep=_is_model))
+
+
+def _plain(model):
+    """The model of new layers, each called only here, without what Keras does to the inputs of an inner model."""
+
+    def call(old, new, args, kwargs):
+        # A layer that was called before says of its first call what its output is; an operation has no public class.
+        if type(old).__name__ == "ConvertToTensor" and args[0].dtype == old.output.dtype:
+            return args[0]
+        return new(*args, **kwargs)
+
+    return graph.rebuild(model, call, keep=_is_subclassed)
+
+
+def _is_subclassed(layer):
+    return _is_model(layer) and not graph.has_graph(layer)
+
+
+class _Opened:
+    """Inner models as functional models of copies of their layers; one that is called twice keeps its layers."""
+
+    def __init__(self, subclassed):
+        self.subclassed = subclassed
+        self.graphs, self.alive = {}, []
+
+    def opens(self, layer):
+        return _is_model(layer) and (self.subclassed or graph.has_graph(layer))
+
+    def call(self, old, new, args, kwargs):
+        if not self.opens(old):
+            return new(*args, **kwargs)
+        if id(old) not in self.graphs:
+            self.alive.append(old)  # ids are only unique among living models
+            self.graphs[id(old)] = self.open(old, args, kwargs)
+        inner = self.graphs[id(old)]
+        if inner is None:
+            return old(*args, **kwargs)
+        training = {} if kwargs.get("training") is None else {"training": kwargs["training"]}
+        return inner.call(_one_or_all(graph.tensors((args, kwargs))), **training)
+
+    def open(self, model, args, kwargs):
+        """The model's layers as a functional one of copies, or `None` where its call needs more than symbols."""
+        fresh = {}
+
+        def take(argument):
+            if not isinstance(argument, keras.KerasTensor):
+                return argument
+            new = keras.Input(batch_shape=argument.shape, dtype=argument.dtype)
+            return fresh.setdefault(id(argument), new)
+
+        args, kwargs = keras.tree.map_structure(take, (args, kwargs))
+        if graph.has_graph(model):
+            kwargs = {name: value for name, value in kwargs.items() if name != "training"}  # given with each call
+        try:
+            outputs = model.call(*args, **kwargs)
+            inner = keras.Model(_one_or_all(list(fresh.values())), outputs, name=model.name)
+            return _renamed(expanded(inner, self.subclassed), model.name)
+        except SYMBOLIC:
+            if graph.has_graph(model):
+                raise
+            return None
+
+
+SYMBOLIC = (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError)
+"""What is raised where a call needs real tensors: for operations of TensorFlow, or where values decide what is done."""
+
+
+def _renamed(model, prefix):
+    """`model` of new layers, whose names begin with `prefix`."""
+    copies = []
+
+    def make(layer):
+        config = layer.get_config()
+        copies.append((layer, type(layer).from_config({**config, "name": f"{prefix}_{layer.name}"})))
+        return copies[-1][1]
+
+    new = graph.rebuild(model, lambda old, new, args, kwargs: new(*args, **kwargs), make, keep=_is_model)
+    for old, copy in copies:
+        copy.set_weights(old.get_weights())
+    return new
+
+
+def _is_model(layer):
+    return isinstance(layer, keras.Model)
+
+
+def _one_or_all(tensors):
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
+def _shapes(model):
+    """The structure of the model's inputs, with the shapes that it was called with."""
+    config = model.get_build_config() if model.built else None
+    if not config or "input_shape" not in config:
+        raise ValueError(
+            f"The shapes of the inputs of {model.name!r}, a {type(model).__name__}, are not known. Call it once, with "
+            "one argument (an array, a list or a dictionary of them), or give samples."
+        )
+    return keras.tree.map_shape_structure(_Sizes, config["input_shape"])
+
+
+class _Sizes:
+    """A shape as one leaf of a structure."""
+
+    def __init__(self, sizes):
+        self.sizes = sizes
+
+
+def _named(structure, make):
+    """`make(leaf, name)` for every leaf: named by its key, "input" where it is alone, else by its place."""
+    leaves = keras.tree.flatten_with_path(structure)
+    names = [
+        "_".join(["input", *map(str, path)]) if not isinstance(structure, dict) else str(path[-1]) for path, _ in leaves
+    ]
+    return keras.tree.pack_sequence_as(
+        structure, [make(leaf, name) for (_, leaf), name in zip(leaves, names, strict=True)]
+    )
+
+
+def _type(array):
+    kind = keras.backend.standardize_dtype(array.dtype)
+    return keras.config.floatx() if kind.startswith("float") else kind
