@@ -1,9 +1,10 @@
 """Compressed sparse rows, of single values or of blocks, as TFLite stores a sparse tensor.
 
 A tensor of any rank is rows of its last axis: OHWI has O * H * W rows of I, OI has O rows of I. A block is `rows`
-neighbours along the first axis (output channels) by `cols` along the last one (inputs). For each row of blocks, `indices`
-lists those that are not all zero, from `segments[row]` to `segments[row + 1]`; `data` holds their values one after the
-other, row by row within a block. Source: `SparsityParameters` of the TFLite schema, and `FormatConverter`, which reads it.
+neighbours along the first axis (output channels) by `cols` along the last one (inputs). For each row of blocks,
+`indices` lists those that are not all zero, from `segments[row]` to `segments[row + 1]`; `data` holds their values one
+after the other, row by row within a block. Source: `SparsityParameters` of the TFLite schema, and `FormatConverter`,
+which reads it.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def encode(values: np.ndarray, block: tuple[int, int] = (1, 1)) -> CSR:
     rows, cols = block
     if not fits(values.shape, block):
         raise ValueError(
-            f"Blocks of {rows} x {cols} need a first axis of a multiple of {rows} and a last one of a multiple of {cols}. "
+            f"Blocks of {rows} x {cols} need axes, first and last, of multiples of {rows} and {cols}. "
             f"Received: shape {values.shape}"
         )
     first, last = values.shape[0] // rows, values.shape[-1] // cols

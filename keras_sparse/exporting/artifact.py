@@ -11,8 +11,8 @@ from keras_sparse.report import tables
 class TensorReport:
     """One kernel in the file.
 
-    `stored_as` is its name there, `bytes` are those of its values and tables, `bytes_dense` those of all values in order,
-    and `why` is the reason for its encoding.
+    `stored_as` is its name there, `bytes` are those of its values and tables, `bytes_dense` those of all values in
+    order, and `why` is the reason for its encoding.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Emits `.tflite`: constants on their grid and FakeQuant on activations, through TensorFlow's converter; then encoded."""
+"""Emits `.tflite`: constants on a grid and FakeQuant on activations, through TensorFlow's converter, then encoded."""
 
 import contextlib
 import io
@@ -28,7 +28,8 @@ def emit(what, target, encoding):
     """A `.tflite` file, `Emitted`.
 
     Args:
-        what: an `Exportable`. The file takes one item at a time (batch 1): a free batch would put shape arithmetic around
+        what: an `Exportable`. The file takes one item at a time (batch 1): a free batch would put shape arithmetic
+        around
             every reshape. Inputs and outputs are float.
         target: the `Target` it is for.
         encoding: what `export` takes.

@@ -1,8 +1,8 @@
-"""How a weight tensor can be stored in `.tflite`: each encoding says what it costs, what speaks against it, and writes it.
+"""How a weight tensor can be stored in `.tflite`: each encoding knows its size, what speaks against it, and writes it.
 
-What a runtime gets wrong is refused here, whoever asks: LiteRT drops inputs that do not fill a block, counts the blocks of
-a row in 8 bits, hands sparse weights to dense kernels where the version of an operation says nothing, and does not load
-DENSIFY before operations whose weights must be constant when it prepares them.
+What a runtime gets wrong is refused here, whoever asks: LiteRT drops inputs that do not fill a block, counts the blocks
+of a row in 8 bits, hands sparse weights to dense kernels where the version of an operation says nothing, and does not
+load DENSIFY before operations whose weights must be constant when it prepares them.
 """
 
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class Densified:
         if weight.arithmetic == "hybrid":
             return "LiteRT does not load hybrid operations with DENSIFY"
         if weight.arithmetic == "int8" and set(weight.kinds) != {"CONV_2D"}:
-            return f"LiteRT loads static int8 DENSIFY before CONV_2D only, not before {', '.join(sorted(set(weight.kinds)))}"
+            return f"LiteRT loads int8 DENSIFY before CONV_2D only. Received: {', '.join(sorted(set(weight.kinds)))}"
         return None
 
     def encoded(self, weight):
@@ -117,7 +117,9 @@ class Blocks:
             made = csr.encode(weight.values, self.block)
             most = int(np.diff(made.segments.astype(int)).max())
             if most > MOST_BLOCKS or int(made.indices.max()) > MOST_BLOCKS:
-                return f"the hybrid kernel counts blocks in 8 bits; {inputs} inputs, and {most} blocks in one output, are more"
+                return (
+                    f"the hybrid kernel counts blocks in 8 bits. Received: {inputs} inputs, {most} blocks in an output"
+                )
         return None
 
     def size(self, weight):

@@ -40,8 +40,8 @@ def read(tables, shape, dtype, data):
     expected = [DENSE] * (rank - 1) + [SPARSE] + [DENSE] * len(blocked)
     if order != list(range(rank + len(blocked))) or kinds != expected or not {*blocked} <= {0, rank - 1}:
         raise ValueError(
-            f"A tensor of shape {tuple(shape)} is read where its last axis alone is sparse, with blocks along the first or "
-            f"the last one. Received: order {order}, blocks along {blocked}, formats {kinds}"
+            f"A tensor of shape {tuple(shape)} is read where its last axis alone is sparse, blocks along the first "
+            f"or the last one. Received: order {order}, blocks along {blocked}, formats {kinds}"
         )
     sizes = {axis: each.denseSize for axis, each in zip(blocked, dimensions[rank:], strict=True)}
     block = sizes.get(0, 1), sizes.get(rank - 1, 1)

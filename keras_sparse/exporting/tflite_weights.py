@@ -63,4 +63,5 @@ def per_channel(scale, axis):
 
 
 def text(name):
+    """A tensor's name, which the schema's classes hold as bytes once they were read."""
     return name.decode() if isinstance(name, bytes) else name

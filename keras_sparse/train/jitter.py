@@ -1,4 +1,4 @@
-"""How far rounding alone may move a model's outputs: the model again, every rounded value moved by a rounding at random."""
+"""How far rounding alone may move a model's outputs: the model again, every rounded value moved by a rounding."""
 
 import itertools
 

@@ -19,7 +19,8 @@ def prepare(model, recipe):
     ranges are put at the ends of what the runtime fuses: convolution or Dense [+ BatchNorm] [+ ReLU or ReLU6], Add
     [+ ReLU], pooling, concatenation. Both do nothing until `Sparsify` switches them on. Weights are copied; compile the
     result before training. An activation that is not fused, such as a softmax in a Dense layer, becomes a layer of
-    its own. The layers of a model inside the model stand in its place, called `outer_inner`. Layers that cannot be quantized stay float: `ks.sparsity(model)` and the report of an export name them.
+    its own. The layers of a model inside the model stand in its place, called `outer_inner`. Layers that cannot be
+    quantized stay float: `ks.sparsity(model)` and the report of an export name them.
 
     Args:
         model: a built functional or Sequential Keras model. Where the recipe quantizes nothing, any model, which is
