@@ -118,14 +118,14 @@ class Graph:
         values = np.ascontiguousarray(values)
         return self.add_tensor(name, values.shape, values.dtype.name, quantization, values.tobytes())
 
-    def add_operator(self, name, inputs, outputs, options=None, version=1, before=None):
-        """A new operator, before another one or at the end. `options` is an object of the schema."""
+    def add_operator(self, name, inputs, outputs, options=None, version=1, before=None, after=None):
+        """A new operator, before or after another one, or at the end. `options` is an object of the schema."""
         kind = schema.BuiltinOptions.NONE if options is None else _options_code(options)
         operator = schema.OperatorT(
             self._code(name, version), [*inputs], [*outputs], builtinOptionsType=kind, builtinOptions=options
         )
-        at = len(self.operators) if before is None else self.operators.index(before)
-        self.operators.insert(at, operator)
+        last = len(self.operators) if before is None else self.operators.index(before)
+        self.operators.insert(last if after is None else self.operators.index(after) + 1, operator)
         return operator
 
     def set_version(self, operator, version):
