@@ -48,11 +48,9 @@ def tolerance(references, jittered):
         references: outputs of the model.
         jittered: outputs of the model with its activations off by one level, or `None` for a float model.
     """
-    if jittered is not None:
-        moved = Difference.of(jittered, references)
-        return Difference(SPREAD * moved.rms, SPREAD * moved.largest)
-    largest = max(float(np.abs(each).max(initial=0.0)) for each in references)
-    return Difference(FLOAT_TOLERANCE * largest, FLOAT_TOLERANCE * largest)
+    float32 = FLOAT_TOLERANCE * max(float(np.abs(each).max(initial=0.0)) for each in references)
+    moved = Difference(0.0, 0.0) if jittered is None else Difference.of(jittered, references)
+    return Difference(max(float32, SPREAD * moved.rms), max(float32, SPREAD * moved.largest))
 
 
 def weights(stored, tensors, order, silenced=False, required=True):

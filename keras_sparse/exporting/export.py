@@ -121,8 +121,7 @@ class _Export:
             raise type(error)(f"{error} The first layer that shows it is {layer!r}.") from error
 
     def compare(self, what, made):
-        references, moved = predict(what.model, self.inputs), what.moved()
-        moved = None if moved is None else predict(moved, self.inputs)
+        references, moved = what.outputs(self.inputs), what.moved_outputs(self.inputs)
         named = {tensor.name: array for tensor, array in zip(what.model.inputs, self.inputs, strict=True)}
         ways = [("LiteRT", True), ("LiteRT without delegates", False)] if self.target.name == "litert" else None
         return [
@@ -182,12 +181,6 @@ class _Export:
 def _single_output(layer):
     """The layer's output where it is called once and is no input, else `None`."""
     return None if isinstance(layer, keras.layers.InputLayer) else getattr(layer, "output", None)
-
-
-def predict(model, arrays):
-    """The model's outputs as a list of arrays, one per output."""
-    outputs = model.predict(keras.tree.pack_sequence_as(model.input, arrays), verbose=0)
-    return keras.tree.flatten(outputs)
 
 
 def _format(target):

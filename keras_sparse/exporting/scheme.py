@@ -1,11 +1,13 @@
 """Schemes: in which numbers a file stores weights and computes, and how far a right file may be from the model."""
 
+import contextlib
+import dataclasses
 from dataclasses import dataclass
 
 import keras
 
 from keras_sparse.sparse_tensor import SparseTensor
-from keras_sparse.train import graph, jitter, kernels
+from keras_sparse.train import expand, graph, jitter, kernels
 from keras_sparse.train.calibrate import calibrate
 from keras_sparse.train.strip import fixed_ranges, stripped
 
@@ -21,8 +23,10 @@ class Exportable:
     Attributes:
         scheme: FLOAT32; FLOAT16 (weights, or weights and arithmetic); INT8 (weights and activations, with ranges known
             beforehand); INT8_WEIGHTS (int8 weights, float activations, whose ranges a runtime may measure).
-        model: a functional Keras model that computes with the values that the file will hold.
+        model: a functional Keras model.
         tensors: its kernels as they will be stored.
+        values: `[(variable, value)]` where the file holds another value than the variable.
+        unread: kernels inside models whose `call` cannot be read: how they compute cannot be chosen.
         float_layers: {layer that stays float in an int8 model: reason}.
         silenced: whether a batch norm multiplies a channel by 0.
     """
@@ -32,11 +36,26 @@ class Exportable:
     tensors: tuple[SparseTensor, ...]
     float_layers: dict[str, str]
     silenced: bool
+    values: tuple = ()
+    unread: frozenset[str] = frozenset()
 
-    def moved(self):
-        """The model with every rounded value moved by a rounding, or `None` where only float32 rounds."""
-        move = {INT8: jitter.static, INT8_WEIGHTS: jitter.dynamic, FLOAT16: jitter.half}.get(self.scheme)
-        return None if move is None else move(self.model)
+    def outputs(self, arrays):
+        """What the model computes with the values that the file holds, a list of one array per output."""
+        with self.applied():
+            return _predict(self.model, arrays)
+
+    def moved_outputs(self, arrays):
+        """The same with every rounded value moved by a rounding, or `None` where only float32 rounds."""
+        if self.scheme == FLOAT32:
+            return None
+        with self.applied():
+            moved = {INT8: jitter.static, INT8_WEIGHTS: jitter.dynamic, FLOAT16: jitter.half}[self.scheme](self.model)
+            with _assigned(jitter.half_weights(moved) if self.scheme == FLOAT16 else ()):
+                return _predict(moved, arrays)
+
+    def applied(self):
+        """A context in which the variables of the model, which may be the user's, have the values of the file."""
+        return _assigned(self.values)
 
     def part(self, layer):
         """The model up to a layer."""
@@ -44,7 +63,7 @@ class Exportable:
         inside = {kernel.path for kernel in kernels.find(model)}
         scheme = FLOAT32 if self.scheme == INT8 and not fixed_ranges(model) else self.scheme
         tensors = tuple(tensor for tensor in self.tensors if tensor.name in inside)
-        return Exportable(scheme, model, tensors, self.float_layers, self.silenced)
+        return Exportable(scheme, model, tensors, self.float_layers, self.silenced, self.values, self.unread)
 
 
 @dataclass(frozen=True)
@@ -80,14 +99,33 @@ def exportable(model, samples=None, quantize=None):
     return _on_grid(made) if quantize == INT8_WEIGHTS else made
 
 
-def _on_grid(float_model):
-    """A copy of the model with every kernel that a file can hold as it is on an int8 grid."""
-    model = graph.rebuild(float_model.model, lambda old, new, args, kwargs: new(*args, **kwargs))
-    tensors = []
-    for kernel, tensor in zip(kernels.find(model), float_model.tensors, strict=True):
+def _on_grid(exportable):
+    """The same with every kernel that a file can hold as it is on an int8 grid."""
+    tensors, values = [], []
+    for kernel, tensor in zip(kernels.find(exportable.model), exportable.tensors, strict=True):
         stored = tensor.layout.tflite is not None or tensor.layout.onnx is not None
         if stored and tensor.values.dtype.kind == "f":
             tensor = SparseTensor.quantized(tensor.name, tensor.values, tensor.layout)
-            kernel.variable.assign(tensor.dense())
+            values.append((kernel.variable, tensor.dense()))
         tensors.append(tensor)
-    return Exportable(INT8_WEIGHTS, model, tuple(tensors), {}, float_model.silenced)
+    closed = [layer for layer in expand.expanded(exportable.model).layers if graph.is_subclassed(layer)]
+    unread = frozenset(kernel.path for layer in closed for kernel in kernels.find(layer))
+    return dataclasses.replace(exportable, tensors=tuple(tensors), values=tuple(values), unread=unread)
+
+
+@contextlib.contextmanager
+def _assigned(values):
+    """Variables have these values within the context, and their own again after it."""
+    before = [(variable, keras.ops.convert_to_numpy(variable)) for variable, _ in values]
+    try:
+        for variable, value in values:
+            variable.assign(value)
+        yield
+    finally:
+        for variable, value in before:
+            variable.assign(value)
+
+
+def _predict(model, arrays):
+    outputs = model.predict(keras.tree.pack_sequence_as(model.input, arrays), verbose=0)
+    return keras.tree.flatten(outputs)

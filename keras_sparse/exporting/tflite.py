@@ -34,7 +34,8 @@ def emit(what, target, encoding):
         target: the `Target` it is for.
         encoding: what `export` takes.
     """
-    data = _convert(what.model, OPTIMIZATIONS[what.scheme])
+    with what.applied():
+        data = _convert(what.model, OPTIMIZATIONS[what.scheme])
     order = target.suffix.removeprefix(".")
     plain = [SparseTensor(t.name, t.dense(), None, t.layout) for t in what.tensors]
     looked_for = plain if what.scheme == INT8_WEIGHTS else what.tensors
@@ -47,7 +48,9 @@ def emit(what, target, encoding):
                 tensors[place] = unquantized  # in a form of the converter's own, it stays float
             elif tensor.scale is not None:
                 axis = tensor.layout.channel_axis_in(getattr(tensor.layout, order))
-                indices[tensor.name] = tflite_weights.store_int8(graph, indices[tensor.name], axis)
+                indices[tensor.name] = tflite_weights.store_int8(
+                    graph, indices[tensor.name], axis, tensor.name not in what.unread
+                )
     reasons = tflite_encode.encode(graph, indices.values(), encoding)
     named = {name: reasons[index] for name, index in indices.items()}
     return Emitted(tflite_model.dump(graph.model), tuple(tensors), named)

@@ -1,4 +1,4 @@
-"""Rewrites a float graph that misses the pattern of XNNPACK's sparse kernels by form only (`targets/xnnpack_cnn.py`)."""
+"""Rewrites a float graph that misses the pattern of XNNPACK's sparse kernels by form only."""
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -11,8 +11,8 @@ VALID = schema.Padding.VALID
 def rewrite(graph, names):
     """Gives the operations whose outputs have these names the form of the pattern; what they compute stays the same.
 
-    Convolutions are padded by an operation of its own, by half their kernel on all sides, and MEAN keeps height and width
-    as axes, with a RESHAPE after it.
+    Convolutions are padded by an operation of its own, by half their kernel on all sides, and MEAN keeps height and
+    width as axes, with a RESHAPE after it.
     """
     for operator in [op for op in graph.operators if text(graph.tensors[op.outputs[0]].name) in names]:
         if graph.name(operator) == "MEAN":

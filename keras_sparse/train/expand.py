@@ -23,8 +23,8 @@ def wrapped(model, samples=None):
     try:
         called = keras.Model(inputs, model.call(inputs), name=model.name)
     except SYMBOLIC:
-        called = keras.Model(inputs, model(inputs), name=model.name)
-    return _plain(called)
+        return keras.Model(inputs, model(inputs), name=model.name)
+    return expanded(_plain(called))
 
 
 def expanded(model, subclassed=True):
@@ -49,11 +49,7 @@ def _plain(model):
             return args[0]
         return new(*args, **kwargs)
 
-    return graph.rebuild(model, call, keep=_is_subclassed)
-
-
-def _is_subclassed(layer):
-    return _is_model(layer) and not graph.has_graph(layer)
+    return graph.rebuild(model, call, keep=_is_model)
 
 
 class _Opened:

@@ -35,6 +35,11 @@ def has_graph(model):
         return False
 
 
+def is_subclassed(layer):
+    """Whether it is a model without a graph."""
+    return isinstance(layer, keras.Model) and not has_graph(layer)
+
+
 def rebuild(model, call, make=lambda layer: None, keep=lambda layer: False):
     """A functional model with the graph of `model`, of new layers.
 
@@ -69,9 +74,16 @@ def rebuild(model, call, make=lambda layer: None, keep=lambda layer: False):
 
 def _again(layer):
     """A layer like `layer`, with weights of its own."""
-    new = type(layer).from_config(layer.get_config())
-    if isinstance(layer, keras.Model) and not has_graph(layer):
+    if not is_subclassed(layer):
+        return type(layer).from_config(layer.get_config())
+    try:
+        new = type(layer).from_config(layer.get_config())
         new.build_from_config(layer.get_build_config())
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{layer.name!r}, a {type(layer).__name__} inside the model, cannot be made again: give its class a "
+            "`get_config` and a constructor that takes it with **kwargs, or make its `call` of layers and keras.ops."
+        ) from error
     return new
 
 
@@ -116,6 +128,6 @@ def trace(model):
         calls.append(Call(old, inputs, tuple(number(tensor) for tensor in tensors(outputs))))
         return outputs
 
-    again = rebuild(model, call)
+    again = rebuild(model, call, keep=is_subclassed)
     inputs = tuple(number(tensor) for tensor in again.inputs)
     return Trace(inputs, tuple(calls), tuple(number(tensor) for tensor in again.outputs))

@@ -3,10 +3,11 @@
 import itertools
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_sparse.int8 import LEVELS, WEIGHT_MAX
-from keras_sparse.train import expand, graph, kernels, roles
+from keras_sparse.train import expand, graph, roles
 from keras_sparse.train.strip import FixedRange
 
 HALF = 2.0**-11
@@ -69,7 +70,7 @@ def static(plain):
         alive.append(outputs)  # ids are only unique among living tensors
         return outputs
 
-    return graph.rebuild(plain, call)
+    return _again(plain, call)
 
 
 def dynamic(plain):
@@ -82,11 +83,11 @@ def dynamic(plain):
         axes = -1 if isinstance(old, keras.layers.Dense) else tuple(range(1, len(args[0].shape)))
         return new(DynamicJitter(axes, next(seeds))(args[0]), *args[1:], **kwargs)
 
-    return graph.rebuild(expand.expanded(plain), call)
+    return _again(expand.expanded(plain), call)
 
 
 def half(plain):
-    """A float model with every weight, and every floating point activation, off by a rounding to float16."""
+    """A float model with every floating point activation off by a rounding to float16."""
     seeds = itertools.count()
 
     def call(old, new, args, kwargs):
@@ -94,10 +95,16 @@ def half(plain):
         floating = isinstance(outputs, keras.KerasTensor) and outputs.dtype.startswith("float")
         return RelativeJitter(HALF, next(seeds))(outputs) if floating else outputs
 
-    moved = graph.rebuild(expand.expanded(plain), call)
-    own = [layer for layer in kernels.walk(moved) if not isinstance(layer, Jitter)]
-    variables = {id(v): v for layer in own for v in layer.weights if v.dtype.startswith("float")}
-    for variable in variables.values():
-        steps = keras.random.randint(variable.shape, -1, 2, seed=next(seeds))
-        variable.assign(variable * (1.0 + HALF * ops.cast(steps, variable.dtype)))
-    return moved
+    return _again(expand.expanded(plain), call)
+
+
+def half_weights(model):
+    """`[(variable, value)]`: every floating point weight of a model off by a rounding to float16."""
+    generator = np.random.default_rng(0)
+    found = [(v, ops.convert_to_numpy(v)) for v in model.weights if v.dtype == "float32"]
+    return [(v, value * (1.0 + HALF * generator.integers(-1, 2, value.shape))) for v, value in found]
+
+
+def _again(plain, call):
+    # What has no graph is asked for its outputs only, and stays the layer that it is.
+    return graph.rebuild(plain, call, keep=graph.is_subclassed)
