@@ -32,7 +32,7 @@ class Rule:
 
 ANY = ("*",)
 NOUNS = ("numpy", "a noun")  # "a noun": any module keras_sparse/*.py that is there
-RUNTIMES = ("ai_edge_litert", "onnxruntime")
+RUNTIMES = ("ai_edge_litert", "onnxruntime", "openvino")
 EXPORT = (
     *NOUNS,
     "keras_sparse.encoding",

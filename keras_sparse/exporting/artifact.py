@@ -32,7 +32,8 @@ class Verification:
     """How far the file's outputs, in its runtime, are from those of the Keras model, on the same samples.
 
     `rms` and `largest` are differences of outputs, each with the tolerance that it was held to; `agreement` is the
-    fraction of samples with the same highest output, `None` where outputs are no scores.
+    fraction of samples with the same highest output, `None` where outputs are no scores. A `problem` says what is wrong
+    in a runtime that the file was not made for.
     """
 
     runtime: str
@@ -43,6 +44,7 @@ class Verification:
     largest: float
     largest_tolerance: float
     agreement: float | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ class ExportReport:
         lines = [tables.render(tables.build(None, columns, rows))]
         lines.append(f"{self.scheme}: {tables.size(self.bytes)}, gzipped {tables.size(self.bytes_gzip)}")
         lines += [
-            f"{v.runtime}: rms difference {v.rms:.3g} (tolerance {v.rms_tolerance:.3g}), largest {v.largest:.3g} "
+            f"NOT RIGHT in {v.runtime}, for which the file was not made: {v.problem}"
+            if v.problem
+            else f"{v.runtime}: rms difference {v.rms:.3g} (tolerance {v.rms_tolerance:.3g}), largest {v.largest:.3g} "
             f"({v.largest_tolerance:.3g}) on {v.samples} {v.source}"
             + ("" if v.agreement is None else f"; same class on {tables.percent(v.agreement)}")
             for v in self.verification

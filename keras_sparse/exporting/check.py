@@ -1,5 +1,6 @@
 """An export is done when its file has been run in its runtime, and says what the Keras model says."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,8 +106,8 @@ def _holds(stored, wanted, axis, silenced):
     return bool(np.all(same | (made == 0).all(1) if silenced else same))
 
 
-def outputs(path, runtime, arrays, references, jittered, source, delegates=True):
-    """Runs the file in a process of its own and holds its outputs against the model's.
+def outputs(path, way, arrays, references, jittered, source):
+    """Runs the file in one `Way` and holds its outputs against the model's.
 
     Args:
         arrays: {input name: items}.
@@ -114,27 +115,47 @@ def outputs(path, runtime, arrays, references, jittered, source, delegates=True)
         jittered: see `tolerance`.
 
     Returns:
-        A `Verification`.
+        A `Verification`. Where a file need not be right, it may hold a `problem`.
 
     Raises:
         ExportError: outputs are further away than the tolerance, of another shape, or not finite.
         RuntimeFailure: the runtime did not load or run the file.
     """
-    made = isolated.run(path, arrays, delegates=delegates)
+    allowed = tolerance(references, jittered)
+    references = way.first(references)
+    try:
+        made = way.run(path, way.first(arrays))
+        gap, problem = _gap(made, references, allowed, way.runtime), None
+    except (ExportError, isolated.RuntimeFailure) as error:
+        if way.required:
+            raise
+        made, gap, problem = None, Difference(math.nan, math.nan), str(error)
+    return Verification(
+        runtime=way.runtime,
+        samples=len(references[0]),
+        source=source,
+        rms=gap.rms,
+        rms_tolerance=allowed.rms,
+        largest=gap.largest,
+        largest_tolerance=allowed.largest,
+        agreement=None if made is None else _agreement(made, references),
+        problem=problem,
+    )
+
+
+def _gap(made, references, allowed, runtime):
     shapes = [each.shape for each in made], [each.shape for each in references]
     if shapes[0] != shapes[1]:
         raise ExportError(f"In {runtime}, the file's outputs have the shapes {shapes[0]}, the model's {shapes[1]}.")
     if not all(np.isfinite(each).all() for each in made):
         raise ExportError(f"In {runtime}, the file's outputs are not finite.")
-    gap, allowed = Difference.of(made, references), tolerance(references, jittered)
+    gap = Difference.of(made, references)
     if gap.rms > allowed.rms or gap.largest > allowed.largest:
         raise ExportError(
             f"In {runtime}, the file's outputs differ from the model's by {gap.rms:.3g} rms and {gap.largest:.3g} at "
             f"most; {allowed.rms:.3g} and {allowed.largest:.3g} are allowed."
         )
-    return Verification(
-        runtime, len(made[0]), source, gap.rms, allowed.rms, gap.largest, allowed.largest, _agreement(made, references)
-    )
+    return gap
 
 
 def _agreement(made, references):

@@ -15,6 +15,7 @@ from keras_sparse.exporting.atomic import write_atomically
 from keras_sparse.exporting.samples import drawn
 from keras_sparse.exporting.scheme import INT8, QUANTIZE, exportable
 from keras_sparse.runtime.isolated import RuntimeFailure
+from keras_sparse.runtime.ways import ways
 from keras_sparse.train.strip import fixed_ranges
 from keras_sparse.versions import versions
 
@@ -79,7 +80,7 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
 class _Export:
     def __init__(self, what, target, samples, encoding):
         self.what, self.target, self.encoding = what, target, encoding
-        self.model = what.model
+        self.model, self.ways = what.model, ways(target)
         for layer in self.model.layers:
             if layer.compute_dtype != "float32" and what.scheme == INT8:
                 raise check.ExportError(
@@ -123,11 +124,7 @@ class _Export:
     def compare(self, what, made):
         references, moved = what.outputs(self.inputs), what.moved_outputs(self.inputs)
         named = {tensor.name: array for tensor, array in zip(what.model.inputs, self.inputs, strict=True)}
-        ways = [("LiteRT", True), ("LiteRT without delegates", False)] if self.target.name == "litert" else None
-        return [
-            check.outputs(made, name, named, references, moved, self.source, delegates)
-            for name, delegates in ways or [("ONNX Runtime", True)]
-        ]
+        return [check.outputs(made, way, named, references, moved, self.source) for way in self.ways]
 
     def first_wrong(self, folder):
         """A layer whose output is wrong, or does not run, and whose inputs are right.

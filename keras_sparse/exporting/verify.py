@@ -10,8 +10,8 @@ from keras_sparse import target
 from keras_sparse.exporting import check, reference
 from keras_sparse.exporting.export import SAMPLES
 from keras_sparse.report import tables
-from keras_sparse.runtime import isolated
 from keras_sparse.runtime.port import check_inputs
+from keras_sparse.runtime.ways import ways
 
 RANDOM_ITEMS = 32
 """Random inputs where no samples are given."""
@@ -138,10 +138,7 @@ def verify(path, against, samples=None):
         "random inputs" if samples is None else "samples",
         basis,
         other.missing_kernel(path) if exact else None,
-        tuple(
-            _compare(isolated.run(path, given, delegates=delegates), expected, runtime, allowed)
-            for runtime, delegates in _ways(path)
-        ),
+        tuple(_compare(way, path, given, expected, allowed) for way in ways(target.find(path)) if way.required),
     )
 
 
@@ -170,13 +167,8 @@ def _tolerance(scheme, other, arrays, expected):
     return None, basis
 
 
-def _ways(path):
-    if target.find(path).name == "litert":
-        return ("LiteRT", True), ("LiteRT without delegates", False)
-    return (("ONNX Runtime", True),)
-
-
-def _compare(made, expected, runtime, allowed):
+def _compare(way, path, given, expected, allowed):
+    made, expected, runtime = way.run(path, way.first(given)), way.first(expected), way.runtime
     shapes = [each.shape for each in made], [each.shape for each in expected]
     if shapes[0] != shapes[1]:
         raise ValueError(f"In {runtime}, the file's outputs have the shapes {shapes[0]}, the reference's {shapes[1]}.")

@@ -6,19 +6,27 @@ import numpy as np
 
 from keras_sparse import target
 
+ENGINES = {".tflite": "litert", ".onnx": "onnxruntime"}
+"""suffix -> the module here that runs such files, unless another one is asked for."""
 
-def open_session(path, threads=1, delegates=True):
+
+def open_session(path, threads=1, delegates=True, engine=None):
     """A session for the file at `path`, by its suffix: `.inputs`, `.outputs`, `.run(arrays)`.
 
     Args:
         path: a `.tflite` or `.onnx` file.
         threads: number of threads of the runtime.
         delegates: whether LiteRT may use its default delegates (XNNPACK).
+        engine: "openvino", to run a `.onnx` file there.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {path}")
-    if target.find(path).name == "litert":
+    target.find(path)  # an unknown suffix is an error that names those that are known
+    name = engine or ENGINES[Path(path).suffix]
+    if name == "litert":
         from keras_sparse.runtime.litert import Session
+    elif name == "openvino":
+        from keras_sparse.runtime.openvino import Session
     else:
         from keras_sparse.runtime.onnxruntime import Session
     return Session(path, threads=threads, delegates=delegates)

@@ -32,22 +32,23 @@ class RuntimeFailure(RuntimeError):
     """A runtime did not load or run a file."""
 
 
-def run(path, arrays, delegates=True, threads=1, timeout=600):
+def run(path, arrays, delegates=True, threads=1, timeout=600, engine=None):
     """The outputs of the file at `path` for `arrays`, computed in a child process.
 
     Args:
         path: a `.tflite` or `.onnx` file.
         arrays: one array per input, items along the first axis: a list in the file's order, or a dictionary by name.
         timeout: seconds until the child is given up.
+        engine: of `open_session`.
 
     Raises:
         RuntimeFailure: the runtime refused the file, crashed or hung; says which, with its last words.
     """
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "in.npz"), Path(folder, "out.npz")
-        named = arrays if isinstance(arrays, dict) else {_place(index): array for index, array in enumerate(arrays)}
-        np.savez(given, **named)
-        _child(path, ["--given", given, "--made", made], delegates, threads, timeout)
+        np.savez(given, **named(arrays))
+        options = ["--given", given, "--made", made, *(["--engine", engine] if engine else [])]
+        _child(path, options, delegates, threads, timeout)
         with np.load(made) as outputs:
             return [outputs[name] for name in outputs.files]
 
@@ -74,13 +75,19 @@ def _child(path, options, delegates, threads, timeout):
     except subprocess.TimeoutExpired as error:
         raise RuntimeFailure(f"{path} did not finish within {timeout} s in its runtime") from error
     if child.returncode:
-        lines = [line for line in child.stderr.strip().splitlines() if line.strip()]
-        raise RuntimeFailure(f"{path} {_cause(child.returncode)}: {lines[-1] if lines else 'no message'}")
+        raise RuntimeFailure(f"{path} {failure(child)}")
     return child.stdout
 
 
-def _place(index):
-    return f"{PLACE}{index}"
+def named(arrays):
+    """Arrays by name; those of a list by their place."""
+    return arrays if isinstance(arrays, dict) else {f"{PLACE}{index}": each for index, each in enumerate(arrays)}
+
+
+def failure(child):
+    """What became of a finished process that failed, with its last words."""
+    lines = [line for line in child.stderr.strip().splitlines() if line.strip()]
+    return f"{_cause(child.returncode)}: {lines[-1] if lines else 'no message'}"
 
 
 def _cause(code):
@@ -106,9 +113,10 @@ def main():
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-delegates", action="store_true")
+    parser.add_argument("--engine")
     options = parser.parse_args()
     before = _memory("VmRSS")
-    session = open_session(options.path, options.threads, not options.no_delegates)
+    session = open_session(options.path, options.threads, not options.no_delegates, options.engine)
     if options.memory:
         session.run(one_item(session))
         print("" if before is None else _memory("VmHWM") - before)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from keras_sparse import layout
 from keras_sparse.exporting import check
 from keras_sparse.exporting.stored import StoredModel, StoredTensor
+from keras_sparse.runtime import isolated
 from keras_sparse.runtime.isolated import RuntimeFailure
+from keras_sparse.runtime.ways import Way
 from keras_sparse.sparse_tensor import SparseTensor
 
 
@@ -90,13 +94,14 @@ def test_a_channel_of_zeros_is_right_only_where_a_batch_norm_silences_it():
         check.weights(model, [dense(VALUES)], "tflite")
 
 
+WAY = Way("ONNX Runtime", isolated.run)
+
+
 class TestOutputs:
-    def run(self, files, x, references, jittered=None):
-        return check.outputs(files[".onnx"].path, "ONNX Runtime", {"image": x}, references, jittered, "samples")
+    def run(self, files, x, references, jittered=None, way=WAY):
+        return check.outputs(files[".onnx"].path, way, {"image": x}, references, jittered, "samples")
 
     def test_the_model_s_own_outputs_pass(self, files, trained):
-        from keras_sparse.runtime import isolated
-
         wanted = isolated.run(files[".onnx"].path, [trained.x])
         report = self.run(files, trained.x, wanted)
         assert (report.rms, report.largest, report.agreement, report.samples) == (0.0, 0.0, 1.0, 256)
@@ -106,6 +111,11 @@ class TestOutputs:
         with pytest.raises(check.ExportError, match="differ from the model's by"):
             self.run(files, trained.x, [wanted[::-1]], [wanted[::-1] + 0.01])
 
+    def test_in_a_runtime_that_it_was_not_made_for_they_are_a_problem(self, files, trained):
+        way = dataclasses.replace(WAY, required=False, items=3)
+        report = self.run(files, trained.x, [np.zeros((256, 5))], way=way)
+        assert "differ from the model's by" in report.problem and report.samples == 3
+
     def test_another_shape_fails(self, files, trained):
         with pytest.raises(check.ExportError, match=r"shapes \[\(256, 5\)\], the model's \[\(256, 4\)\]"):
             self.run(files, trained.x, [np.zeros((256, 4))])
@@ -114,4 +124,4 @@ class TestOutputs:
         path = tmp_path / "m.onnx"
         path.write_bytes(b"not a file")
         with pytest.raises(RuntimeFailure, match=r"m.onnx was refused by its runtime"):
-            check.outputs(path, "ONNX Runtime", {"image": np.zeros((1, 2))}, [], None, "samples")
+            check.outputs(path, WAY, {"image": np.zeros((1, 2))}, [np.zeros((1, 2))], None, "samples")

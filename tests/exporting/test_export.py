@@ -69,7 +69,7 @@ class TestTrainedModel:
 
 
 def test_litert_is_tried_with_and_without_delegates(files):
-    assert [each.runtime for each in files[".tflite"].report.verification] == ["LiteRT", "LiteRT without delegates"]
+    assert [v.runtime for v in files[".tflite"].report.verification][:2] == ["LiteRT", "LiteRT without delegates"]
 
 
 def test_onnx_runtime_uses_int8_kernels_for_every_layer(files, tmp_path):

@@ -1,0 +1,41 @@
+"""All the ways in which a file is run on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from keras_sparse import target
+from keras_sparse.runtime import ways
+
+
+def names(name):
+    return [each.runtime for each in ways.ways(target.TARGETS[name])]
+
+
+def test_a_tflite_file_runs_with_delegates_and_without(monkeypatch):
+    monkeypatch.setattr(ways.emulated, "command", lambda: None)
+    assert names("litert") == ["LiteRT", "LiteRT without delegates"]
+
+
+def test_and_on_aarch64_where_it_can_be_emulated(monkeypatch):
+    monkeypatch.setattr(ways.emulated, "command", lambda: "arm64run")
+    assert names("litert")[2:] == ["LiteRT on AArch64 (emulated)"]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_an_onnx_file_runs_in_openvino_where_that_is_installed(monkeypatch, installed):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
+    found = ways.ways(target.TARGETS["onnxruntime"])
+    assert [(each.runtime, each.required) for each in found] == [("ONNX Runtime", True), ("OpenVINO", False)][
+        : 1 + installed
+    ]
+
+
+def test_items_are_the_first_ones():
+    way = ways.Way("somewhere", None, items=2)
+    assert [len(each) for each in way.first([np.zeros(5), np.zeros(5)])] == [2, 2]
+    assert way.first({"a": np.arange(3)})["a"].tolist() == [0, 1]
+    assert len(ways.Way("somewhere", None).first([np.zeros(5)])[0]) == 5
