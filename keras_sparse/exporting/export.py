@@ -37,7 +37,8 @@ def export(model, path, target=None, samples=None, quantize=None):
     Args:
         model: a functional or Sequential Keras model, plain or prepared.
         path: where to, ending in ".tflite" or ".onnx".
-        target: "litert" or "onnxruntime"; by default what the suffix says.
+        target: "litert", "litert-x86" or "litert-arm64" for `.tflite` files, "onnxruntime", "tensorrt" or "openvino" for
+            `.onnx` files; by default the first of them. Files are verified in LiteRT or ONNX Runtime.
         samples: inputs as `model.predict` takes them, items along the first axis. The file is verified on the first
             256; without samples, on random inputs.
         quantize: `None` keeps what training did; "int8" calibrates a float model with `samples`.
@@ -121,7 +122,7 @@ class _Export:
         references = predict(model, self.inputs)
         moved = predict(jittered(model), self.inputs) if fixed_ranges(model) else None
         named = {tensor.name: array for tensor, array in zip(model.inputs, self.inputs, strict=True)}
-        ways = [("LiteRT", True), ("LiteRT without delegates", False)] if self.target.name == "litert" else None
+        ways = [("LiteRT", True), ("LiteRT without delegates", False)] if self.target.suffix == ".tflite" else None
         return [
             check.outputs(made, name, named, references, moved, self.source, delegates)
             for name, delegates in ways or [("ONNX Runtime", True)]
@@ -189,7 +190,7 @@ def predict(model, arrays):
 
 def _format(target):
     """`(emit, read, not_arithmetic)` of the target's format, imported only when it is written."""
-    if target.name == "litert":
+    if target.suffix == ".tflite":
         from keras_sparse.exporting import tflite, tflite_file
 
         return tflite.emit, tflite_file.read, tflite_file.NOT_ARITHMETIC

@@ -171,7 +171,7 @@ def _tolerance(scheme, other, arrays, expected):
 
 
 def _ways(path):
-    if target.find(path).name == "litert":
+    if target.find(path).suffix == ".tflite":
         return ("LiteRT", True), ("LiteRT without delegates", False)
     return (("ONNX Runtime", True),)
 

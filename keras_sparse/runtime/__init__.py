@@ -17,7 +17,7 @@ def open_session(path, threads=1, delegates=True):
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {path}")
-    if target.find(path).name == "litert":
+    if target.find(path).suffix == ".tflite":
         from keras_sparse.runtime.litert import Session
     else:
         from keras_sparse.runtime.onnxruntime import Session
