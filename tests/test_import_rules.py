@@ -176,7 +176,7 @@ TREE = {
     "keras_sparse/pattern.py": "import math\nimport numpy as np",
     "keras_sparse/recipe.py": "import yaml\nfrom keras_sparse import pattern",
     "keras_sparse/target.py": "from keras_sparse.targets.litert import LiteRT",
-    "keras_sparse/targets/litert.py": "from keras_sparse.pattern import Block\nfrom keras_sparse.targets import contract",
+    "keras_sparse/targets/litert.py": "from keras_sparse.targets import contract",
     "keras_sparse/encoding/csr.py": "import numpy as np\nfrom keras_sparse.pattern import NofM",
     "keras_sparse/runtime/litert.py": "from ai_edge_litert.interpreter import Interpreter",
     "keras_sparse/train/callback.py": "import keras\nfrom keras_sparse.pattern import NofM\nkeras.ops.abs",
@@ -233,6 +233,13 @@ def test_a_tree_that_keeps_the_rules_passes(tmp_path: Path) -> None:
         ("README.md", "see ../shared/design", "README.md: names ../shared"),
         ("keras_sparse/demo/data/README.md", "../shared", "demo/data/README.md: names"),
         ("keras_sparse/encoding/csr.py", "import keras", "csr.py:1: keras is not"),
+        ("keras_sparse/targets/litert.py", "import keras", "litert.py:1: keras is not"),
+        (
+            "keras_sparse/targets/litert.py",
+            "from keras_sparse import target",
+            "litert.py:1: keras_sparse.target is not",
+        ),
+        ("keras_sparse/layout.py", "from keras_sparse.targets import x", "layout.py:1: keras_sparse.targets.x is not"),
     ],
 )
 def test_a_broken_rule_is_found(tmp_path: Path, path: str, source: str, found: str) -> None:

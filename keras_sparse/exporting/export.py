@@ -37,8 +37,8 @@ def export(model, path, target=None, samples=None, quantize=None):
     Args:
         model: a functional or Sequential Keras model, plain or prepared.
         path: where to, ending in ".tflite" or ".onnx".
-        target: "litert", "litert-x86" or "litert-arm64" for `.tflite` files, "onnxruntime", "tensorrt" or "openvino" for
-            `.onnx` files; by default the first of them. Files are verified in LiteRT or ONNX Runtime.
+        target: "litert", "litert-x86" or "litert-arm64" for `.tflite`, "onnxruntime", "tensorrt" or "openvino" for
+            `.onnx`; by default the first of them. Files are verified in LiteRT or ONNX Runtime.
         samples: inputs as `model.predict` takes them, items along the first axis. The file is verified on the first
             256; without samples, on random inputs.
         quantize: `None` keeps what training did; "int8" calibrates a float model with `samples`.
