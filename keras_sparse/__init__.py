@@ -6,6 +6,8 @@ from keras_sparse.exporting.export import export
 from keras_sparse.pattern import Block, NofM, Unstructured
 from keras_sparse.recipe import Prune, Quantize, Recipe
 from keras_sparse.report.benchmark import benchmark
+from keras_sparse.report.explain import explain
+from keras_sparse.report.recommend import recommend
 from keras_sparse.report.sparsity import sparsity
 from keras_sparse.schedule import Constant, Cubic, Linear, OneShot
 from keras_sparse.sparse_tensor import SparseTensor
@@ -33,8 +35,10 @@ __all__ = [
     "benchmark",
     "bundle",
     "calibrate",
+    "explain",
     "export",
     "prepare",
+    "recommend",
     "sparsity",
     "strip",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from keras_sparse.pattern import Pattern, RankedPattern
 from keras_sparse.schedule import Constant, Schedule, Step, check_step
 
 FORMAT = 1
+WIDTH = 110
+"""Characters in a line of comment."""
 
 
 def members(module: Any, base: type) -> dict[str, type]:
@@ -199,8 +202,19 @@ class Recipe:
 
     def save(self, path: str | Path) -> None:
         """Writes the recipe as YAML."""
-        text = yaml.safe_dump(self.to_dict(), sort_keys=False)
-        Path(path).write_text(text, encoding="utf-8")
+        Path(path).write_text(self.to_yaml(), encoding="utf-8")
+
+    def to_yaml(self, heading: Sequence[str] = (), reasons: Sequence[str] = ()) -> str:
+        """The recipe as YAML, with comments for those who read it.
+
+        Args:
+            heading: paragraphs above all.
+            reasons: one for each rule, above it; none at all by default.
+        """
+        text = "".join(_comment(each) for each in heading) + f"format: {FORMAT}\nrules:\n"
+        for rule, reason in zip(self.rules, reasons or [""] * len(self.rules), strict=True):
+            text += _comment(reason) + yaml.safe_dump([rule.to_dict()], sort_keys=False)
+        return text
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
@@ -211,6 +225,11 @@ class Recipe:
             raise ValueError(f"{path} is not YAML: {error}") from error
         except (ValueError, TypeError) as error:
             raise type(error)(f"{path}: {error}") from error
+
+
+def _comment(text: str) -> str:
+    """A paragraph as lines of comment."""
+    return "".join(f"# {line}\n" for line in textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
 def _mapping(where: str, data: object, required: set[str], optional: set[str]) -> Mapping[str, Any]:

@@ -33,8 +33,10 @@ class Rule:
 ANY = ("*",)
 NOUNS = ("numpy", "a noun")  # "a noun": any module keras_sparse/*.py that is there
 RUNTIMES = ("ai_edge_litert", "onnxruntime", "openvino")
+TARGETS = "keras_sparse.targets"
 EXPORT = (
     *NOUNS,
+    TARGETS,
     "keras_sparse.encoding",
     "keras_sparse.runtime",
     "keras_sparse.exporting",
@@ -50,6 +52,7 @@ EXPORT = (
 )
 REPORT = (
     *NOUNS,
+    TARGETS,
     "keras_sparse.report",
     "keras_sparse.runtime",
     "keras_sparse.exporting",
@@ -64,11 +67,13 @@ PRIVATE = ("keras.src", "keras._*")
 # fmt: off
 RULES = (
     #    place                            may import                                     never
-    Rule("keras_sparse/*.py",             NOUNS, but=(*NO_NOUNS, "keras_sparse/recipe.py")),
+    Rule("keras_sparse/*.py",             NOUNS, but=(*NO_NOUNS, "keras_sparse/recipe.py", "keras_sparse/target.py")),
     Rule("keras_sparse/recipe.py",        (*NOUNS, "yaml")),
+    Rule("keras_sparse/target.py",        (*NOUNS, TARGETS)),
+    Rule("keras_sparse/targets/**/*.py",  (*NOUNS, TARGETS),                             ("keras_sparse.target",)),
     Rule("keras_sparse/encoding/**/*.py", (*NOUNS, "keras_sparse.encoding")),
     Rule("keras_sparse/runtime/**/*.py",  (*NOUNS, "keras_sparse.runtime", *RUNTIMES)),
-    Rule("keras_sparse/train/**/*.py",    (*NOUNS, "keras_sparse.train", "keras"),       PRIVATE),
+    Rule("keras_sparse/train/**/*.py",    (*NOUNS, TARGETS, "keras_sparse.train", "keras"), PRIVATE),
     Rule("keras_sparse/exporting/**/*.py", EXPORT,                                       PRIVATE, but=(TFLITE, ONNX)),
     Rule(TFLITE,                          (*EXPORT, "tensorflow", "flatbuffers"),        PRIVATE),
     # onnx raises the errors of protobuf; tf2onnx wants the shapes of its inputs as tensorflow.TensorSpec
@@ -174,6 +179,8 @@ TREE = {
     "keras_sparse/cli.py": "import typer",
     "keras_sparse/pattern.py": "import math\nimport numpy as np",
     "keras_sparse/recipe.py": "import yaml\nfrom keras_sparse import pattern",
+    "keras_sparse/target.py": "from keras_sparse.targets.litert import LiteRT",
+    "keras_sparse/targets/litert.py": "from keras_sparse.targets import contract",
     "keras_sparse/encoding/csr.py": "import numpy as np\nfrom keras_sparse.pattern import NofM",
     "keras_sparse/runtime/litert.py": "from ai_edge_litert.interpreter import Interpreter",
     "keras_sparse/train/callback.py": "import keras\nfrom keras_sparse.pattern import NofM\nkeras.ops.abs",
@@ -230,6 +237,13 @@ def test_a_tree_that_keeps_the_rules_passes(tmp_path: Path) -> None:
         ("README.md", "see ../shared/design", "README.md: names ../shared"),
         ("keras_sparse/demo/data/README.md", "../shared", "demo/data/README.md: names"),
         ("keras_sparse/encoding/csr.py", "import keras", "csr.py:1: keras is not"),
+        ("keras_sparse/targets/litert.py", "import keras", "litert.py:1: keras is not"),
+        (
+            "keras_sparse/targets/litert.py",
+            "from keras_sparse import target",
+            "litert.py:1: keras_sparse.target is not",
+        ),
+        ("keras_sparse/layout.py", "from keras_sparse.targets import x", "layout.py:1: keras_sparse.targets.x is not"),
     ],
 )
 def test_a_broken_rule_is_found(tmp_path: Path, path: str, source: str, found: str) -> None:

@@ -33,7 +33,7 @@ def bundle(artifact, path, labels=None, preprocessing=None, postprocessing="none
     model.ksb
     """
     source = Path(getattr(artifact, "path", artifact))
-    if target.find(source).name != "litert":
+    if target.find(source).suffix != ".tflite":
         raise ValueError(f"A bundle holds a .tflite file. Received: {source}")
     if recipe is not None and not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a Recipe. Received: {recipe!r}")

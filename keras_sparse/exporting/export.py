@@ -39,16 +39,17 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
     Args:
         model: a Keras model, plain or prepared: functional, Sequential, nested or subclassed.
         path: where to, ending in ".tflite" or ".onnx".
-        target: "litert" or "onnxruntime"; by default what the suffix says.
+        target: "litert", "litert-x86" or "litert-arm64" for `.tflite`, "onnxruntime", "tensorrt" or "openvino" for
+            `.onnx`; by default the first of them. Files are verified in LiteRT or ONNX Runtime,
+            and in OpenVINO and on emulated AArch64 where those are there.
         samples: inputs as `model.predict` takes them, items along the first axis. The file is verified on the first
             256; without samples, on random inputs.
         quantize: `None` keeps what training did; "int8" calibrates a float model with `samples`; "int8-weights" stores
             int8 weights and leaves activations float, whose ranges the runtime measures; "float16" halves the weights.
         encoding: how `.tflite` stores sparse weights. "fastest" takes a sparse form where the runtime then runs a
-        faster
-            kernel, else a dense one; "smallest" takes the form of the fewest bytes; "dense"; "csr" (compressed sparse
-            rows, unpacked at load) or "block" (block kernels), where the runtime gets them right. The report gives the
-            reason for each tensor.
+            faster kernel, else a dense one; "smallest" takes the form of the fewest bytes; "dense"; "csr" (compressed
+            sparse rows, unpacked at load) or "block" (block kernels), where the runtime gets them right. The report
+            gives the reason for each tensor.
 
     Returns:
         An `Artifact`: `.path`, `.target`, `.report` (printable, `.to_dict()`).
@@ -182,7 +183,7 @@ def _single_output(layer):
 
 def _format(target):
     """`(emit, read, not_arithmetic)` of the target's format, imported only when it is written."""
-    if target.name == "litert":
+    if target.suffix == ".tflite":
         from keras_sparse.exporting import tflite, tflite_file
 
         return tflite.emit, tflite_file.read, tflite_file.NOT_ARITHMETIC

@@ -68,7 +68,7 @@ def find(reference):
 
 def read(path):
     """The `StoredModel` of a file."""
-    if target.find(path).name == "litert":
+    if target.find(path).suffix == ".tflite":
         from keras_sparse.exporting import tflite_file as reader
     else:
         from keras_sparse.exporting import onnx_file as reader

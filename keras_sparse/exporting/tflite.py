@@ -9,9 +9,10 @@ import warnings
 import keras
 import tensorflow as tf
 
-from keras_sparse.exporting import check, names, tflite_encode, tflite_file, tflite_model, tflite_weights
+from keras_sparse.exporting import check, names, tflite_file, tflite_model, tflite_weights
 from keras_sparse.exporting.quiet import native_notices_held
 from keras_sparse.exporting.scheme import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS, Emitted
+from keras_sparse.exporting.tflite_encode import Encoder
 from keras_sparse.exporting.tflite_model import Graph
 from keras_sparse.sparse_tensor import SparseTensor
 
@@ -40,7 +41,8 @@ def emit(what, target, encoding):
     plain = [SparseTensor(t.name, t.dense(), None, t.layout) for t in what.tensors]
     looked_for = plain if what.scheme == INT8_WEIGHTS else what.tensors
     found = check.weights(tflite_file.parse(data, "the converter's file"), looked_for, order, what.silenced, False)
-    graph = Graph(tflite_model.load(data))
+    graph, encoder = Graph(tflite_model.load(data)), Encoder(target, encoding)
+    sparse_kernels = frozenset() if what.scheme == INT8 else encoder.sparse_kernels(graph, what.scheme)
     tensors, indices = list(what.tensors), {name: each.index for name, each in found.items()}
     if what.scheme == INT8_WEIGHTS:
         for place, (tensor, unquantized) in enumerate(zip(what.tensors, plain, strict=True)):
@@ -48,10 +50,9 @@ def emit(what, target, encoding):
                 tensors[place] = unquantized  # in a form of the converter's own, it stays float
             elif tensor.scale is not None:
                 axis = tensor.layout.channel_axis_in(getattr(tensor.layout, order))
-                indices[tensor.name] = tflite_weights.store_int8(
-                    graph, indices[tensor.name], axis, tensor.name not in what.unread
-                )
-    reasons = tflite_encode.encode(graph, indices.values(), encoding)
+                hybrid = tensor.name not in what.unread and not sparse_kernels & graph.readers(indices[tensor.name])
+                indices[tensor.name] = tflite_weights.store_int8(graph, indices[tensor.name], axis, hybrid)
+    reasons = encoder.encode(graph, indices.values(), sparse_kernels)
     named = {name: reasons[index] for name, index in indices.items()}
     return Emitted(tflite_model.dump(graph.model), tuple(tensors), named)
 

@@ -1,16 +1,99 @@
-"""Chooses an encoding for every weight tensor of a `.tflite` graph, and writes it."""
+"""Chooses an encoding for every weight tensor of a `.tflite` graph by what its target runs, and writes it."""
+
+from dataclasses import dataclass
 
 from keras_sparse.encoding import csr
+from keras_sparse.exporting import tflite_network, tflite_xnnpack
 from keras_sparse.exporting.tflite_encodings import BLOCK_KERNELS, DENSE, DENSIFIED, Weight
+from keras_sparse.exporting.tflite_model import text
+from keras_sparse.targets import tflite_blocks, xnnpack_cnn
+from keras_sparse.targets.contract import NO_WORSE
+from keras_sparse.targets.litert import ARM64, X86
+from keras_sparse.targets.network import INT8_WEIGHTS
 
-BREAK_EVEN = {"hybrid": 0.78, "int8": 0.94, "float": 0.80}
-"""arithmetic -> zero blocks from which a block kernel is faster than the dense one, batch 1 on x86."""
+SPARSE_KERNELS = "in the pattern of XNNPACK's sparse kernels, which it runs on AArch64 for what comes out of DENSIFY"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Encodes the weights of files for one target.
+
+    Attributes:
+        target: a `Target` of `.tflite` files.
+        encoding: what `export` takes.
+    """
+
+    target: object
+    encoding: str
+
+    def sparse_kernels(self, graph, scheme):
+        """Brings what XNNPACK can run in its sparse kernels into their form; returns the names of these operations.
+
+        With int8 weights that is done if asked for only: dense int8 kernels are faster than sparse float ones.
+        """
+        wanted = ("csr",) if scheme == INT8_WEIGHTS else ("csr", "fastest")
+        if ARM64 not in self.target.machines or self.encoding not in wanted:
+            return frozenset()
+        network, names = tflite_network.of(graph), set()
+        sizes = {layer.operation: layer.size for layer in network.layers}
+        zeros = {layer.operation: layer.zeros for layer in network.layers}
+        for cluster in xnnpack_cnn.analyse(network).clusters:
+            if cluster.enough_zeros(sizes, zeros):
+                tflite_xnnpack.rewrite(graph, {miss.operation for miss in cluster.rewrites})
+                names.update(cluster.operations)
+        return frozenset(names)
+
+    def encode(self, graph, indices, sparse_kernels):
+        """Stores the constants of these indices, in `graph`; returns {index: why it is stored as it is}."""
+        layers = {layer.name: layer for layer in tflite_network.of(graph).layers}
+        reasons = {}
+        for index in indices:
+            each = weight(graph, index)
+            outputs = {text(graph.tensors[op.outputs[0]].name) for op in each.operators}
+            layer = layers.get(text(graph.tensors[index].name))
+            chosen, reasons[index] = self._choose(each, layer, bool(outputs) and outputs <= sparse_kernels)
+            chosen.write(graph, each)
+        return reasons
+
+    def _choose(self, each, layer, sparse_kernel):
+        block = BLOCK_KERNELS[each.arithmetic]
+        if self.encoding == "dense":
+            return DENSE, "asked for"
+        if self.encoding == "block":
+            refusal = block.refusal(each)
+            return (DENSE, refusal) if refusal else (block, "asked for")
+        if self.encoding == "csr":
+            refusal = DENSIFIED.refusal(each)
+            if refusal is None and DENSIFIED.size(each) >= DENSE.size(each):
+                refusal = f"in sparse rows it would take {DENSIFIED.size(each)} bytes"
+            return (DENSE, refusal) if refusal else (DENSIFIED, SPARSE_KERNELS if sparse_kernel else "asked for")
+        if self.encoding == "smallest":
+            return _smallest(each, block)
+        if sparse_kernel and "CONV_2D" in each.kinds and DENSIFIED.size(each) < DENSE.size(each):
+            return DENSIFIED, SPARSE_KERNELS
+        refusal = block.refusal(each)
+        if refusal:
+            return DENSE, refusal if "FULLY_CONNECTED" in each.kinds else "no sparse kernel for it"
+        faster, why = self._faster(each, layer, block.block)
+        return (block if faster else DENSE), why
+
+    def _faster(self, each, layer, shape):
+        """Whether the block kernel was measured to be no slower than dense in any condition, and why."""
+        zeros = 1 - len(csr.encode(each.values, shape).indices) / (each.values.size / shape[1])
+        found = f"{zeros:.0%} of its {shape[0]}x{shape[1]} blocks are zero"
+        if X86 not in self.target.machines:
+            return False, f"{found}; {tflite_blocks.ON_ARM[layer.scheme]}"
+        small = tflite_blocks.not_worth_it(layer)
+        if small is not None:
+            return False, f"{found}; {small}"
+        gains = [(each.gain(zeros) or 0.0, each.condition) for each in tflite_blocks.evidence(layer)]
+        said = ", ".join(f"{gain:.2f}x {condition}" for gain, condition in gains)
+        return min(gains)[0] >= NO_WORSE, f"{found}; the block kernel was measured {said}"
 
 
 def weight(graph, index):
     """The `Weight` of the constant of that index, read by operations itself or through DEQUANTIZE."""
-    read = index
-    users = graph.users(index)
+    read, users = index, graph.users(index)
     if [graph.name(op) for op in users] == ["DEQUANTIZE"]:
         read = users[0].outputs[0]
         users = graph.users(read)
@@ -20,46 +103,6 @@ def weight(graph, index):
     else:
         arithmetic = "int8" if all(graph.dtype(op.inputs[0]) == "int8" for op in users) else "hybrid"
     return Weight(index, values, tuple(users), kinds, arithmetic)
-
-
-def encode(graph, indices, encoding, sparse_kernels=()):
-    """Stores the constants of `indices` as `encoding` says.
-
-    Args:
-        graph: a `tflite_model.Graph`, which is changed.
-        encoding: what `export` takes.
-        sparse_kernels: indices of those that XNNPACK runs in its sparse kernels once they come out of DENSIFY.
-
-    Returns:
-        {index: why it is stored as it is}.
-    """
-    reasons = {}
-    for index in indices:
-        each = weight(graph, index)
-        chosen, reasons[index] = _choose(each, encoding, index in sparse_kernels)
-        chosen.write(graph, each)
-    return reasons
-
-
-def _choose(each, encoding, sparse_kernel):
-    block = BLOCK_KERNELS[each.arithmetic]
-    if encoding == "dense":
-        return DENSE, "asked for"
-    if encoding in ("csr", "block"):
-        wanted = DENSIFIED if encoding == "csr" else block
-        refusal = wanted.refusal(each)
-        return (DENSE, refusal) if refusal else (wanted, "asked for")
-    if encoding == "smallest":
-        return _smallest(each, block)
-    if sparse_kernel:
-        return DENSIFIED, "XNNPACK's sparse kernels, where its processor has them, need DENSIFY"
-    refusal = block.refusal(each)
-    if refusal:
-        return DENSE, refusal if "FULLY_CONNECTED" in each.kinds else "no sparse kernel for it"
-    zeros = 1 - len(csr.encode(each.values, block.block).indices) / (each.values.size / block.block[1])
-    least = BREAK_EVEN[each.arithmetic]
-    found = f"{zeros:.0%} of its 1x{block.block[1]} blocks are zero, the block kernel pays from {least:.0%}"
-    return (block if zeros >= least else DENSE), found
 
 
 def _smallest(each, block):

@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_sparse.encoding import csr
 from keras_sparse.exporting import tflite_sparse
-from keras_sparse.exporting.tflite_weights import text
+from keras_sparse.exporting.tflite_model import text
 
 SPARSE_FULLY_CONNECTED = 8
 """The version of FULLY_CONNECTED that has sparse weights; XNNPACK, which has no such kernel, leaves it alone."""

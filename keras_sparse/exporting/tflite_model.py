@@ -82,6 +82,10 @@ class Graph:
         """The operators that read the tensor of that index."""
         return [op for op in self.operators if op.inputs is not None and tensor in op.inputs]
 
+    def readers(self, tensor):
+        """The names of the outputs of the operators that read the tensor of that index."""
+        return {text(self.tensors[op.outputs[0]].name) for op in self.users(tensor)}
+
     def is_output(self, tensor):
         return tensor in self.graph.outputs
 
@@ -146,6 +150,11 @@ class Graph:
     def _buffer(self, data):
         self.model.buffers.append(schema.BufferT(np.frombuffer(data, np.uint8)))
         return len(self.model.buffers) - 1
+
+
+def text(name):
+    """A tensor's name, which the schema's classes hold as bytes once they were read."""
+    return name.decode() if isinstance(name, bytes) else name
 
 
 def _options_code(options):

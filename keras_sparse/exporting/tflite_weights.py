@@ -9,6 +9,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_sparse import int8
+from keras_sparse.exporting.tflite_model import text
 
 HYBRID = {"CONV_2D": 5, "FULLY_CONNECTED": 12}
 """Operations with hybrid kernels for one scale per output channel: the version that has them."""
@@ -60,8 +61,3 @@ def per_channel(scale, axis):
     return schema.QuantizationParametersT(
         scale=np.asarray(scale, np.float32), zeroPoint=np.zeros(len(scale), np.int64), quantizedDimension=axis
     )
-
-
-def text(name):
-    """A tensor's name, which the schema's classes hold as bytes once they were read."""
-    return name.decode() if isinstance(name, bytes) else name

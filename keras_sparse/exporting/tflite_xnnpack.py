@@ -3,7 +3,7 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_sparse.exporting.tflite_weights import text
+from keras_sparse.exporting.tflite_model import text
 
 VALID = schema.Padding.VALID
 
@@ -45,4 +45,4 @@ def _pad(graph, operator):
     padded = graph.add_tensor(name, [int(each) for each in sizes], "float32")
     paddings = graph.add_constant(f"{name}/by", np.asarray(around, np.int32))
     graph.add_operator("PAD", [given, paddings], [padded], schema.PadOptionsT(), before=operator)
-    operator.inputs[0], operator.builtinOptions.padding = padded, VALID
+    operator.inputs, operator.builtinOptions.padding = [padded, *operator.inputs[1:]], VALID

@@ -25,7 +25,7 @@ def test_a_file_computes_the_same_on_aarch64(arm64, files, delegates):
 @pytest.mark.slow
 def test_what_is_refused_there_says_so(arm64, tmp_path):
     (tmp_path / "m.tflite").write_bytes(b"not a file")
-    with pytest.raises(isolated.RuntimeFailure, match="On emulated AArch64, .*m.tflite was refused by its runtime"):
+    with pytest.raises(isolated.RuntimeFailure, match=r"On emulated AArch64, .*m.tflite was refused by its runtime"):
         emulated.run(tmp_path / "m.tflite", [np.zeros((1, 2), np.float32)])
 
 

@@ -1,0 +1,123 @@
+"""An `.onnx` file as targets see it: the kernels of its convolutions and matrix products, and how they are stored."""
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from keras_sparse.targets.network import (
+    CONV,
+    DENSE,
+    DEPTHWISE,
+    FLOAT16,
+    FLOAT32,
+    INT8,
+    INT8_WEIGHTS,
+    OTHER,
+    Layer,
+    Network,
+    Stored,
+)
+
+WEIGHTS = {
+    "Conv": 1,
+    "ConvInteger": 1,
+    "QLinearConv": 3,
+    "ConvTranspose": 1,
+    "Gemm": 1,
+    "MatMul": 1,
+    "MatMulInteger": 1,
+    "QLinearMatMul": 3,
+}
+"""{operation: place of its weights among the inputs}."""
+
+INTEGER = ("ConvInteger", "QLinearConv", "MatMulInteger", "QLinearMatMul")
+"""Operations on integers by definition; in others, int8 weights are dequantized by an operation before them."""
+
+DEPTHWISE_CHANNELS = 1
+
+
+def read(path):
+    """The `Network` of a file, without a graph. Raises ValueError for what is not an `.onnx` file."""
+    try:
+        model = onnx.load(str(path))
+    except DecodeError as error:
+        raise ValueError(f"{path} is not an .onnx file, or is damaged: {error}") from error
+    if not model.graph.node:
+        raise ValueError(f"{path} is not an .onnx file: its graph is empty")
+    found = _Reader(model.graph)
+    layers = tuple(layer for node in model.graph.node if (layer := found.layer(node)) is not None)
+    return Network(layers, no_graph_because="only .tflite files run in LiteRT")
+
+
+class _Reader:
+    def __init__(self, graph):
+        self.values = {each.name: each for each in graph.initializer}
+        self.producer = {name: node for node in graph.node for name in node.output}
+
+    def constant(self, name):
+        """`(initializer, values as the operation reads them, operations between)`, or `None` for no constant."""
+        if name in self.values:
+            return name, onnx.numpy_helper.to_array(self.values[name]), ()
+        node = self.producer.get(name)
+        if node is None or node.op_type not in ("DequantizeLinear", "Transpose", "Identity", "Cast"):
+            return None
+        inner = self.constant(node.input[0])
+        if inner is None:
+            return None
+        source, values, steps = inner
+        if node.op_type == "Transpose":
+            values = values.transpose(_attribute(node, "perm", tuple(reversed(range(values.ndim)))))
+        return source, values, (*steps, node.op_type)
+
+    def layer(self, node):
+        place = WEIGHTS.get(node.op_type)
+        found = None if place is None or len(node.input) <= place else self.constant(node.input[place])
+        if found is None or found[1].ndim < 2 or found[1].dtype not in ("float32", "float16", "int8", "uint8"):
+            return None
+        name, values, steps = found
+        kind, kept = _matrices(node, values != 0)
+        positions, rows, cols = kept.shape
+        return Layer(
+            name,
+            kind,
+            node.op_type,
+            positions,
+            rows,
+            cols,
+            self.scheme(node, values.dtype, steps),
+            zeros=int(kept.size - np.count_nonzero(kept)),
+            kept=kept,
+            vectors=None,
+            stored=Stored("dense", values.nbytes),
+        )
+
+    def scheme(self, node, dtype, steps):
+        if dtype not in ("int8", "uint8"):
+            return FLOAT16 if dtype == "float16" else FLOAT32
+        if node.op_type in INTEGER:
+            return INT8
+        before = self.producer.get(node.input[0])
+        from_int8 = before is not None and before.op_type == "DequantizeLinear"
+        return INT8 if "DequantizeLinear" in steps and from_int8 else INT8_WEIGHTS
+
+
+def _matrices(node, kept):
+    """`(kind, (positions, rows, cols))` of an operation's weights."""
+    if "MatMul" in node.op_type or node.op_type == "Gemm":
+        if kept.ndim > 2:
+            return OTHER, np.swapaxes(kept, -1, -2).reshape(-1, kept.shape[-1], kept.shape[-2])
+        transposed = node.op_type == "Gemm" and _attribute(node, "transB", 0)
+        return DENSE, (kept if transposed else kept.T)[None]
+    outputs, inputs = kept.shape[:2]
+    groups = _attribute(node, "group", 1)
+    if node.op_type == "ConvTranspose":
+        return OTHER, np.moveaxis(kept, (1, 0), (-2, -1)).reshape(-1, inputs, outputs)
+    if groups > 1 and inputs == DEPTHWISE_CHANNELS:
+        return DEPTHWISE, kept.reshape(1, outputs, -1)
+    kind = CONV if groups == 1 and kept.ndim == 4 else OTHER
+    return kind, np.moveaxis(kept, (0, 1), (-2, -1)).reshape(-1, outputs, inputs)
+
+
+def _attribute(node, name, default):
+    found = next((each for each in node.attribute if each.name == name), None)
+    return default if found is None else onnx.helper.get_attribute_value(found)

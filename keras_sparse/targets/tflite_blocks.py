@@ -1,0 +1,132 @@
+"""TFLite's own block kernels for FULLY_CONNECTED: what they take, and how fast they were measured to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from keras_sparse.pattern import Block
+from keras_sparse.targets.evidence import MEASURED, Evidence
+from keras_sparse.targets.network import DENSE, FLOAT16, FLOAT32, INT8, INT8_WEIGHTS, Layer
+
+WIDTH = {FLOAT32: 4, INT8: 16, INT8_WEIGHTS: 16}
+"""Inputs in a block of one output channel, by scheme."""
+
+VERSION = 8
+"""Of FULLY_CONNECTED: the one that the delegate leaves to TFLite. With any other, XNNPACK takes blocks for dense."""
+
+HYBRID_INPUTS, HYBRID_BLOCKS = 4096, 255
+"""The hybrid kernel keeps the number of a block, and how many a row has, in one byte each."""
+
+CANDIDATES = (0.9, 0.95)
+"""Sparsities that are advised: the first one at which no condition is slower than dense, else the last one."""
+
+SPARSITIES = (0.5, 0.75, 0.8, 0.85, 0.9, 0.95)
+WARM, COLD = "cached", "from memory"
+"""Conditions: the weights are in the cache from the last call, or other work ran since and they come from memory."""
+
+GAINS: dict[str, dict[int, dict[str, Sequence[float]]]] = {
+    FLOAT32: {
+        128: {WARM: (0.37, 0.65, 0.75, 0.89, 1.11, 1.46), COLD: (0.99, 1.22, 1.3, 1.31, 1.34, 1.44)},
+        256: {WARM: (0.4, 0.71, 1.0, 1.29, 1.76, 2.74), COLD: (1.04, 1.37, 1.49, 1.53, 1.77, 1.97)},
+        512: {WARM: (0.42, 0.86, 1.11, 1.48, 2.21, 4.01), COLD: (1.6, 2.48, 2.78, 3.17, 3.53, 4.08)},
+        1024: {WARM: (0.63, 1.35, 1.66, 2.34, 3.44, 7.21), COLD: (1.09, 2.1, 2.51, 3.19, 4.26, 5.94)},
+        2048: {WARM: (0.79, 1.64, 2.04, 2.72, 3.79, 8.02), COLD: (0.8, 1.63, 2.02, 2.65, 3.76, 6.41)},
+    },
+    INT8: {
+        512: {WARM: (0.13, 0.24, 0.28, 0.36, 0.5, 0.74), COLD: (0.66, 0.96, 1.02, 1.17, 1.34, 1.52)},
+        1024: {WARM: (0.16, 0.31, 0.38, 0.48, 0.69, 1.2), COLD: (0.37, 0.64, 0.75, 0.91, 1.13, 1.48)},
+        2048: {WARM: (0.29, 0.56, 0.68, 0.87, 1.24, 2.26), COLD: (0.36, 0.68, 0.82, 1.03, 1.38, 2.18)},
+    },
+    INT8_WEIGHTS: {
+        512: {WARM: (0.19, 0.31, 0.36, 0.43, 0.53, 0.69), COLD: (0.86, 1.22, 1.26, 1.36, 1.51, 1.69)},
+        1024: {WARM: (0.21, 0.34, 0.45, 0.56, 0.74, 1.08), COLD: (0.6, 1.01, 1.16, 1.39, 1.75, 2.21)},
+        2048: {WARM: (0.35, 0.66, 0.81, 1.04, 1.44, 2.39), COLD: (0.56, 1.02, 1.22, 1.53, 2.05, 3.04)},
+    },
+}
+"""{scheme: {inputs and outputs of the layer: {condition: gain over the same scheme dense, at SPARSITIES}}}."""
+
+SOURCE = "4 x Dense({0}), one vector at a time, one thread, AMD EPYC with AVX512-VNNI, LiteRT 2.3.0"
+REPEAT = "python benchmarks/block_kernels.py --sizes {0}"
+
+SMALL = {
+    FLOAT32: "Measured for 64 x 64 at 90 %: 0.87x from the cache",
+    INT8: "Measured for 256 x 256 at 90 %: 0.32x from the cache, 0.82x from memory",
+    INT8_WEIGHTS: "Measured for 256 x 256 at 90 %: 0.33x from the cache, 1.21x from memory",
+}
+"""{scheme: what was measured of layers that are smaller than those in GAINS}."""
+
+MANY_VECTORS = {
+    FLOAT32: "Measured for 8 at 1024 x 1024 and 90 %: 2.46x from the cache, 2.54x from memory",
+    INT8: "Measured for 8 at 1024 x 1024 and 90 %: 0.41x from the cache, 0.58x from memory",
+    INT8_WEIGHTS: "Measured for 8 at 1024 x 1024 and 90 %: 0.37x from the cache, 0.48x from memory",
+}
+"""{scheme: what was measured where several vectors meet the kernel at a time}."""
+
+ON_ARM = {
+    FLOAT32: "AArch64: the 1x4 kernel is there; its gain has not been measured",
+    INT8: "AArch64: the 1x16 kernel is there, without SDOT and on one thread; its gain has not been measured",
+    INT8_WEIGHTS: "AArch64: the 1x16 kernel is there, with NEON and SDOT; its gain has not been measured",
+}
+
+
+def refusal(layer: Layer) -> str | None:
+    """Why a layer cannot have a block kernel, or `None`."""
+    if layer.kind != DENSE:
+        return f"TFLite has block kernels for FULLY_CONNECTED only, not for {layer.type}"
+    if layer.scheme == FLOAT16:
+        return "float16 weights are made float32 when the file is loaded, and no block kernel reads them"
+    width = WIDTH[layer.scheme]
+    if layer.cols % width:
+        return f"the {layer.scheme} block kernel takes a multiple of {width} inputs; the layer has {layer.cols}"
+    if layer.scheme == INT8_WEIGHTS and layer.cols > HYBRID_INPUTS:
+        return f"the int8-weights block kernel is wrong above {HYBRID_INPUTS} inputs; the layer has {layer.cols}"
+    if layer.scheme == INT8_WEIGHTS and layer.zeros and layer.kept is not None:
+        fullest = int(layer.kept.reshape(layer.rows, -1, width).any(-1).sum(-1).max(initial=0))
+        if fullest > HYBRID_BLOCKS:
+            return f"the int8-weights block kernel counts up to {HYBRID_BLOCKS} blocks a row; one row keeps {fullest}"
+    return None
+
+
+def not_worth_it(layer: Layer) -> str | None:
+    """Why the block kernel is slower than dense in a layer that could have one, by measurements on x86, or `None`."""
+    smallest = min(GAINS[layer.scheme])
+    if layer.size < smallest**2:
+        return (
+            f"under {smallest**2} weights a block kernel costs more than it saves; the layer has {layer.size}. "
+            f"{SMALL[layer.scheme]}"
+        )
+    if layer.vectors is None:
+        return "how many vectors meet the kernel at a time is not known, and block kernels pay for one"
+    if layer.vectors > 1:
+        return f"{layer.vectors} vectors meet the kernel at a time. {MANY_VECTORS[layer.scheme]}"
+    return None
+
+
+def evidence(layer: Layer) -> tuple[Evidence, ...]:
+    """What was measured of the largest layer that is no larger than this one."""
+    sizes = GAINS[layer.scheme]
+    nearest = max((size for size in sizes if size**2 <= layer.size), default=min(sizes))
+    return tuple(
+        Evidence(
+            MEASURED,
+            against=f"dense {layer.scheme}",
+            source=SOURCE.format(nearest),
+            repeat=REPEAT.format(nearest),
+            points=tuple(zip(SPARSITIES, gains, strict=True)),
+            condition=condition,
+        )
+        for condition, gains in sizes[nearest].items()
+    )
+
+
+def pattern(layer: Layer, evidence: tuple[Evidence, ...]) -> Block:
+    """The blocks of the layer's kernel, at the sparsity that is advised."""
+    for sparsity in CANDIDATES:
+        if all((each.gain(sparsity) or 0.0) >= 1.0 for each in evidence):
+            return Block((1, WIDTH[layer.scheme]), sparsity)
+    return Block((1, WIDTH[layer.scheme]), CANDIDATES[-1])
+
+
+def kernel(layer: Layer) -> str:
+    """The name of the block kernel."""
+    return f"TFLite block kernel 1x{WIDTH[layer.scheme]}, {layer.scheme}"
