@@ -86,7 +86,11 @@ class Encoder:
         small = tflite_blocks.not_worth_it(layer)
         if small is not None:
             return False, f"{found}; {small}"
-        gains = [(each.gain(zeros) or 0.0, each.condition) for each in tflite_blocks.evidence(layer)]
+        evidence = tflite_blocks.evidence(layer)
+        least, most = (edge(at for each in evidence for at, _ in each.points) for edge in (min, max))
+        if zeros < least:
+            return False, f"{found}; the block kernel was measured from {least:.0%} on, where it is slower"
+        gains = [(each.gain(min(zeros, most)), each.condition) for each in evidence]
         said = ", ".join(f"{gain:.2f}x {condition}" for gain, condition in gains)
         return min(gains)[0] >= NO_WORSE, f"{found}; the block kernel was measured {said}"
 
