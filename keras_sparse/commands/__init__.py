@@ -1,0 +1,1 @@
+"""The subcommands of `keras-sparse`: each is one call of the library."""

@@ -1,0 +1,44 @@
+"""`keras-sparse export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_sparse import target
+from keras_sparse.commands.shell import JSON, SAMPLES, CommandError, busy, show
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A .keras file: plain, or trained with a recipe.")],
+    out: Annotated[Path, typer.Argument(help="The file to write, .tflite or .onnx.")],
+    samples: SAMPLES = None,
+    quantize: Annotated[str | None, typer.Option(help='"int8": calibrate a float model with the samples.')] = None,
+    as_json: JSON = False,
+):
+    """Write a .keras model as a verified .tflite or .onnx file."""
+    target.find(out)
+    if quantize is not None and samples is None:
+        raise CommandError(f"--quantize {quantize} measures the ranges of activations: it needs --samples")
+    with busy("Loading the model"):
+        import keras_sparse as ks
+        from keras_sparse.exporting import keras_file
+        from keras_sparse.exporting.samples import read as read_samples
+
+        given = None if samples is None else read_samples(samples)
+        loaded = keras_file.read(model)
+    if isinstance(given, dict):
+        given = _in_order(given, loaded, model, samples)
+    with busy(f"Exporting {out.name}"):
+        artifact = ks.export(loaded, out, samples=given, quantize=quantize)
+    show({"path": str(out), "target": artifact.target, **artifact.report.to_dict()} if as_json else artifact)
+
+
+def _in_order(named, model, path, samples):
+    """Samples by name in the structure of the model's inputs."""
+    import keras
+
+    names = [tensor.name for tensor in model.inputs or ()]
+    if set(named) != set(names):
+        raise CommandError(f"The inputs of {path} are {names}. {samples} holds: {sorted(named)}")
+    return keras.tree.pack_sequence_as(model.input, [named[name] for name in names])
