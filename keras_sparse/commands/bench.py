@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from keras_sparse import target
-from keras_sparse.commands.shell import JSON, busy, exists
+from keras_sparse.commands.shell import JSON, busy, exists, show
 
 
 def bench(
