@@ -3,6 +3,8 @@
 from keras_sparse.exporting.artifact import Artifact
 from keras_sparse.exporting.edge import bundle
 from keras_sparse.exporting.export import export
+from keras_sparse.packing.pack import pack
+from keras_sparse.packing.unpack import unpack
 from keras_sparse.pattern import Block, NofM, Unstructured
 from keras_sparse.recipe import Prune, Quantize, Recipe
 from keras_sparse.report.benchmark import benchmark
@@ -34,7 +36,9 @@ __all__ = [
     "bundle",
     "calibrate",
     "export",
+    "pack",
     "prepare",
     "sparsity",
     "strip",
+    "unpack",
 ]
