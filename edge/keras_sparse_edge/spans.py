@@ -13,26 +13,28 @@ MAX_RECORDS = 4096
 MAX_ROW = 2**20  # flags of one row
 MAX_BAND = 2**22  # items of one row of blocks
 MAX_MASKS = 256
+MAX_GROUPS = 16
 DENSE, SPARSE, COPY = 0, 1, 2
 ORDERS = tuple(itertools.permutations(range(3)))  # file axes as (matrices, rows, columns)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How items become symbols: `width` bytes each; `flip` is xored into a byte, `turn` rotates the bits left by one."""
+    """How items become symbols: a byte is xored with `flip`; wider words are rotated left by one bit and cut into bytes,
+    so that the highest one is the exponent, the lowest one has the sign."""
 
-    width: int
+    width: int  # bytes
     flip: int = 0
-    turn: bool = False
 
 
-# int8; uint8; float16 and bfloat16; float32: the exponent becomes the highest byte, the sign the lowest bit
-KINDS = (Kind(1, flip=0x80), Kind(1), Kind(2, turn=True), Kind(4, turn=True))
+# int8; uint8; float16 and bfloat16; float32
+KINDS = (Kind(1, flip=0x80), Kind(1), Kind(2), Kind(4))
 
 
 @dataclass(frozen=True)
 class Plane:
-    """One byte of every item. `spacing` 0: as it is, in the raw section; else symbols in [low, high] are coded."""
+    """One byte of every item: symbols in [low, high] are coded. `spacing` 0: as it is, in the raw section, if the items
+    are wider than one byte."""
 
     spacing: int
     low: int = 0
@@ -55,16 +57,33 @@ class Positions:
     most: int
 
     @property
-    def grid(self) -> tuple[int, int, int]:
-        """Blocks: (matrices, rows, columns), the last ones of an axis perhaps cut."""
-        matrices, rows, columns = (self.shape[axis] for axis in ORDERS[self.order])
-        return matrices, -(-rows // self.rows), -(-columns // self.columns)
+    def view(self) -> tuple[int, int, int]:
+        """Items: (matrices, rows, columns)."""
+        first, second, third = (self.shape[axis] for axis in ORDERS[self.order])
+        return first, second, third
 
     @property
     def symbols(self) -> tuple[int, int, int]:
-        """Symbols: as `grid`, with units along the rows."""
-        matrices, rows, columns = self.grid
-        return matrices, rows, -(-columns // self.unit)
+        """Symbols: (matrices, rows of blocks, units along them); at the ends, blocks and units may be cut."""
+        matrices, rows, columns = self.view
+        return matrices, -(-rows // self.rows), -(-(-(-columns // self.columns)) // self.unit)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Channels with models of their own, for items of one byte.
+
+    A channel is an index along `axis` of the items seen as `shape`: the positions' (matrices, rows, columns), or, where
+    there are none, three axes in the file's order. Channels in the same one of `count` groups have the same model.
+    """
+
+    count: int
+    shape: tuple[int, int, int]
+    axis: int
+
+    @property
+    def channels(self) -> int:
+        return self.shape[self.axis]
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,7 @@ class Record:
     kind: Kind
     background: int = 0  # the item, one byte wide, that the positions leave out; 0 for wider kinds
     positions: Positions | None = None
+    groups: Groups | None = None
     planes: tuple[Plane, ...] = ()
     copy: Record | None = None
 
@@ -113,16 +133,29 @@ def _record(fields: Fields, start: int, before: list[Record], size: int) -> Reco
     items = fields.take("a record's items", 1, size)
     background = fields.take("the background", 0, 255) if kind.width == 1 else 0
     positions = _positions(fields, items) if form == SPARSE else None
-    planes = tuple(_plane(fields) for _ in range(kind.width))
-    return Record(start, items, kind, background, positions, planes)
+    groups = _groups(fields, items, positions) if kind.width == 1 else None
+    planes = tuple(_plane(fields, 0 if kind.width > 1 else 1) for _ in range(kind.width))
+    return Record(start, items, kind, background, positions, groups, planes)
 
 
-def _positions(fields: Fields, items: int) -> Positions:
+def _shape(fields: Fields, items: int) -> tuple[int, int, int]:
     first, second = (fields.take(f"axis {i}", 1, items) for i in range(2))
     if items % (first * second):
         raise PackedError(f"the axes of {items} items must divide them; got {first} and {second}")
+    return first, second, items // (first * second)
+
+
+def _groups(fields: Fields, items: int, positions: Positions | None) -> Groups | None:
+    count = fields.take("the number of groups", 1, MAX_GROUPS)
+    if count == 1:
+        return None
+    shape = _shape(fields, items) if positions is None else positions.view
+    return Groups(count, shape, fields.take("the axis of the groups", 0, 2))
+
+
+def _positions(fields: Fields, items: int) -> Positions:
     positions = Positions(
-        (first, second, items // (first * second)),
+        _shape(fields, items),
         fields.take("the axes' order", 0, len(ORDERS) - 1),
         fields.take("a block's rows", 1, 255),
         fields.take("a block's columns", 1, 255),
@@ -150,8 +183,8 @@ def masks(unit: int, most: int) -> int:
     return count
 
 
-def _plane(fields: Fields) -> Plane:
-    spacing = fields.take("a plane's spacing", 0, max(SPACINGS))
+def _plane(fields: Fields, least: int) -> Plane:
+    spacing = fields.take("a plane's spacing", least, max(SPACINGS))
     if spacing == 0:
         return Plane(0)
     if spacing not in SPACINGS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from keras_sparse_edge import histogram
 from keras_sparse_edge.errors import PackedError
 from keras_sparse_edge.rans import Decoder
-from keras_sparse_edge.spans import MAX_ROW, ORDERS, Kind, Plane, Positions, Record
+from keras_sparse_edge.spans import MAX_ROW, ORDERS, Groups, Plane, Positions, Record
 
 _CHUNK = 2**18  # items that are turned at once
 
@@ -36,24 +37,58 @@ class Raw:
 
 
 def take_weights(record: Record, coder: Decoder, raw: Raw, out: NDArray[np.uint8]) -> None:
-    """Writes the record's bytes into `out`, which has as many: zeros where nothing was written before."""
-    items = out.reshape(record.items, record.kind.width)
-    if record.positions is None:
+    """Writes the record's bytes into `out`, which has as many, all of them 0."""
+    if record.kind.width > 1:
+        _take_wide(record, coder, raw, out)
+    elif record.positions is None:
+        _take_dense(record, coder, out)
+    else:
+        _take_sparse(record, record.positions, coder, out)
+
+
+def _take_dense(record: Record, coder: Decoder, out: NDArray[np.uint8]) -> None:
+    groups = record.groups
+    labels = _take_labels(groups, coder)
+    channels = np.moveaxis(out.reshape(groups.shape), groups.axis, 0) if groups else out.reshape(1, -1)
+    for group in range(groups.count if groups else 1):
+        frequencies = _take_model(record, record.planes[0], coder)
+        mine = np.flatnonzero(labels == group)
+        shape = (mine.size, *channels.shape[1:])
+        channels[mine] = coder.take(math.prod(shape), frequencies).reshape(shape)
+    np.bitwise_xor(out, np.uint8(record.kind.flip), out=out)
+
+
+def _take_sparse(record: Record, positions: Positions, coder: Decoder, out: NDArray[np.uint8]) -> None:
+    groups = record.groups
+    symbols, table = _take_symbols(positions, coder), mask_table(positions)
+    labels = _take_labels(groups, coder)
+    out[:] = record.background
+    target = out.reshape(positions.shape).transpose(ORDERS[positions.order])
+    for group in range(groups.count if groups else 1):
+        frequencies = _take_model(record, record.planes[0], coder)
+        for place, flags in _bands(positions, symbols, table):
+            if groups:
+                # the labels of the band's channels, along their axis
+                part = labels[(*place, slice(None))[groups.axis]] == group
+                flags = flags & np.expand_dims(part, [axis for axis in range(3) if axis != groups.axis])
+            values = coder.take(int(np.count_nonzero(flags)), frequencies)
+            target[place][flags] = values ^ np.uint8(record.kind.flip)
+
+
+def _take_wide(record: Record, coder: Decoder, raw: Raw, out: NDArray[np.uint8]) -> None:
+    width, positions = record.kind.width, record.positions
+    items = out.reshape(record.items, width)
+    if positions is None:
         _take_planes(record, coder, raw, items)
-        _turn_back(items, record.kind)
         return
-    symbols = _take_symbols(record.positions, coder)
-    table = mask_table(record.positions)
-    count = sum(int(np.count_nonzero(flags)) for _, flags in _bands(record.positions, symbols, table))
-    values = np.empty((count, record.kind.width), np.uint8)
+    symbols, table = _take_symbols(positions, coder), mask_table(positions)
+    count = sum(int(np.count_nonzero(flags)) for _, flags in _bands(positions, symbols, table))
+    values = np.empty((count, width), np.uint8)
     _take_planes(record, coder, raw, values)
-    _turn_back(values, record.kind)
-    word = np.dtype(f"u{record.kind.width}")
-    target = items.view(word).reshape(record.positions.shape).transpose(ORDERS[record.positions.order])
-    if record.kind.width == 1:
-        items[:] = record.background
+    word = np.dtype(f"u{width}")
+    target = items.view(word).reshape(positions.shape).transpose(ORDERS[positions.order])
     left = values.view(word).reshape(-1)
-    for place, flags in _bands(record.positions, symbols, table):
+    for place, flags in _bands(positions, symbols, table):
         used = int(np.count_nonzero(flags))
         target[place][flags] = left[:used]
         left = left[used:]
@@ -94,35 +129,43 @@ def _take_symbols(positions: Positions, coder: Decoder) -> NDArray[np.uint8]:
     return coder.take(shape[0] * shape[1] * shape[2], mask_frequencies(table, levels)).reshape(shape)
 
 
-def _take_planes(record: Record, coder: Decoder, raw: Raw, items: NDArray[np.uint8]) -> None:
-    for i, plane in enumerate(record.planes):
-        items[:, i] = _plane(record, plane, coder, raw, len(items))
+def _take_labels(groups: Groups | None, coder: Decoder) -> NDArray[np.uint8]:
+    """The group of every channel: any of them is as frequent."""
+    if groups is None:
+        return np.zeros(1, np.uint8)
+    return coder.take(groups.channels, label_frequencies(groups.count))
 
 
-def _plane(record: Record, plane: Plane, coder: Decoder, raw: Raw, count: int) -> NDArray[np.uint8]:
-    if plane.spacing == 0:
-        return raw.take(count)
+def label_frequencies(count: int) -> NDArray[np.int64]:
+    return histogram.frequencies(np.ones(count, np.int64))
+
+
+def _take_model(record: Record, plane: Plane, coder: Decoder) -> NDArray[np.int64]:
     peak, never = plane_peaks(record)
     alone, inside = histogram.knots(plane.low, plane.high, peak, plane.spacing)
     levels = histogram.take_levels(coder, alone.size + inside.size)
-    return coder.take(count, histogram.spread(levels, plane.low, plane.high, peak, plane.spacing, never))
+    return histogram.spread(levels, plane.low, plane.high, peak, plane.spacing, never)
 
 
-def _turn_back(items: NDArray[np.uint8], kind: Kind) -> None:
-    if kind.flip:
-        np.bitwise_xor(items, np.uint8(kind.flip), out=items)
-    if kind.turn:
-        words = items.view(f"<u{kind.width}").reshape(-1)
-        for start in range(0, words.size, _CHUNK):
-            word = words[start : start + _CHUNK]
-            word[:] = (word >> word.dtype.type(1)) | (word << word.dtype.type(8 * kind.width - 1))
+def _take_planes(record: Record, coder: Decoder, raw: Raw, items: NDArray[np.uint8]) -> None:
+    """All bytes of the items, uint8 (items, width), plane by plane."""
+    for i, plane in enumerate(record.planes):
+        if plane.spacing == 0:
+            items[:, i] = raw.take(len(items))
+        else:
+            frequencies = _take_model(record, plane, coder)
+            items[:, i] = coder.take(len(items), frequencies)
+    words = items.view(f"<u{record.kind.width}").reshape(-1)
+    for start in range(0, words.size, _CHUNK):
+        word = words[start : start + _CHUNK]
+        word[:] = (word >> word.dtype.type(1)) | (word << word.dtype.type(8 * record.kind.width - 1))
 
 
 def _bands(
     positions: Positions, symbols: NDArray[np.uint8], table: NDArray[np.bool_]
 ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.bool_]]]:
     """Flags of all items, some matrices or some rows at a time: what they are flags of, and (matrices, rows, columns)."""
-    _, rows, columns = (positions.shape[axis] for axis in ORDERS[positions.order])
+    _, rows, columns = positions.view
     matrices, grid_rows, units = positions.symbols
     row = units * positions.unit * positions.rows * positions.columns  # items of a row of blocks
     rows_at_once = max(1, MAX_ROW // row)

@@ -32,24 +32,30 @@ class Model:
         return _differences(self.levels), decoding.DIFFERENCES
 
 
-def fit_values(counts: NDArray[np.int64], peak: int | None, never: int | None) -> Model:
-    """The cheapest model of 256 symbols that come `counts` times, over all spacings of levels.
+def fit_values(counts: NDArray[np.int64], peak: int | None, never: int | None) -> list[Model]:
+    """The cheapest models of 256 symbols that come `counts` times, (groups, 256): one a group, with the same spacing.
 
     `peak` is a symbol that does not follow its neighbours; `never` one that is known not to come.
     """
-    come = np.flatnonzero(counts)
+    come = np.flatnonzero(counts.sum(0))
     low, high = (int(come[0]), int(come[-1])) if come.size else (0, 0)
-    models = []
+    found = []
     for spacing in decoding.SPACINGS:
-        levels = _value_levels(counts, low, high, peak, never, spacing)
         try:
-            frequencies = decoding.spread(levels, low, high, peak, spacing, never)
+            found.append([_fit(each, low, high, peak, never, spacing) for each in counts])
         except PackedError:  # too many rare symbols for the precision
             continue
-        models.append(Model(levels, frequencies, _bits(levels, counts, frequencies), spacing, low, high))
-    if not models:
+    if not found:
         raise ValueError(f"No model holds {come.size} symbols.")
-    return min(models, key=lambda model: model.bits)
+    return min(found, key=lambda models: sum(model.bits for model in models))
+
+
+def _fit(
+    counts: NDArray[np.int64], low: int, high: int, peak: int | None, never: int | None, spacing: int
+) -> Model:
+    levels = _value_levels(counts, low, high, peak, never, spacing)
+    frequencies = decoding.spread(levels, low, high, peak, spacing, never)
+    return Model(levels, frequencies, _bits(levels, counts, frequencies), spacing, low, high)
 
 
 def fit_groups(counts: NDArray[np.int64], sizes: NDArray[np.int64]) -> Model:

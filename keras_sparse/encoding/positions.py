@@ -34,16 +34,17 @@ class Found:
     bits: float
 
     def bound(self, nonzeros: int) -> float:
-        """Bits that saying where `nonzeros` non-zeros are takes: free, in N:M groups or in blocks, the least of it.
+        """Bits that saying where `nonzeros` non-zeros are takes: anywhere, in blocks or in N:M groups, the least of it.
 
-        log2 C(n, nonzeros); groups * log2 C(M, N); log2 C(blocks, flagged) + log2 C(items, nonzeros).
+        log2 C(n, nonzeros); log2 C(blocks, flagged) + log2 C(items, nonzeros); the sum of log2 C(M, k) over all groups,
+        which have k each, and the entropy of the k.
         """
         positions = self.positions
         free = log2_choose(math.prod(positions.shape), nonzeros)
         if positions.rows * positions.columns > 1:
             flagged = int(np.count_nonzero(self.flags))
             return min(free, log2_choose(self.flags.size, flagged) + log2_choose(self.items, nonzeros))
-        return min(free, math.prod(positions.symbols) * log2_choose(positions.unit, positions.most))
+        return min(free, self.bits)
 
 
 def find(nonzero: NDArray[np.bool_]) -> Found | None:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from keras_sparse_edge.spans import KINDS, ORDERS, Plane, Positions, Record
-from keras_sparse_edge.weights import plane_peaks
+from keras_sparse_edge.spans import KINDS, ORDERS, Record
 from numpy.typing import NDArray
 
 from keras_sparse.encoding import positions
-from keras_sparse.encoding.histogram import fit_values
 from keras_sparse.encoding.rans import Run
+from keras_sparse.encoding.values import Values, code_bytes, code_planes, to_planes
 
 KIND = {"int8": 0, "uint8": 1, "float16": 2, "bfloat16": 2, "float32": 3}
 """Index in the decoder's KINDS for each dtype that is coded."""
-
-RAW = 0.99
-"""A plane that entropy coding does not bring below this part of its bytes is stored as it is, which is faster."""
 
 SPARSE = 0.02
 """Part of the items that must be zero for positions to be tried."""
@@ -57,72 +53,49 @@ def encode(data: bytes | memoryview, dtype: str, shape: tuple[int, ...], start: 
     zeros = items.size - np.count_nonzero(nonzero)
     if items.size > zeros >= SPARSE * items.size:
         found = positions.find(nonzero)
-    every = _dense(items, record)
-    bound = _bound(items[nonzero], kind.width) + (
-        found.bound(items.size - zeros) if found else positions.log2_choose(items.size, zeros)
-    )
-    choices = [every] if found is None else [every, _sparse(items, record, found)]
-    record, runs, raw, bits = min(choices, key=lambda choice: choice[3])
-    return CodedTensor(record, runs, raw, bits, bound)
+    nonzeros = items.size - zeros
+    bound = _bound(items[nonzero]) + (found.bound(nonzeros) if found else positions.log2_choose(items.size, zeros))
+    coded = [_dense(items, record)] + ([_sparse(items, record, found)] if found else [])
+    record, values, bits = min(coded, key=lambda each: each[2])
+    return CodedTensor(record, values.runs, values.raw, bits, bound)
 
 
-Choice = tuple[Record, list[Run], bytes, float]
+Form = tuple[Record, Values, float]
 
 
-def _background(items: NDArray[np.uint8]) -> int:
-    """What comes most often: 0 in int8 weights, the zero point in uint8 ones."""
-    return int(np.bincount(items.reshape(-1), minlength=256).argmax())
+def _dense(items: NDArray[np.unsignedinteger], record: Record) -> Form:
+    if record.kind.width > 1:
+        values = code_planes(items.reshape(-1))
+    else:
+        # the channels are the first or the last axis
+        first, last = items.shape[0], items.shape[-1]
+        views = [(1, first, items.size // first), (items.size // last, last, 1)]
+        every = np.ones(items.size, bool)
+        values = code_bytes([(items.reshape(view), every.reshape(view), 1) for view in views], record)
+    return replace(record, groups=values.groups, planes=values.planes), values, values.bits
 
 
-def _dense(items: NDArray[np.unsignedinteger], record: Record) -> Choice:
-    planes, runs, raw, bits = _planes(items.reshape(-1), record)
-    return _with(record, None, planes), runs, raw, bits
-
-
-def _sparse(items: NDArray[np.unsignedinteger], record: Record, found: positions.Found) -> Choice:
-    model = positions.model(found)
+def _sparse(items: NDArray[np.unsignedinteger], record: Record, found: positions.Found) -> Form:
     place = found.positions
-    kept = items.reshape(place.shape).transpose(ORDERS[place.order])[positions.items(found)]
-    planes, runs, raw, bits = _planes(kept, _with(record, place, ()))
-    own = [model.run, (positions.symbols(found), model.frequencies)]
-    return _with(record, place, planes), [*own, *runs], raw, model.bits + bits
+    record = replace(record, positions=place)
+    view, kept = items.reshape(place.shape).transpose(ORDERS[place.order]), positions.items(found)
+    if record.kind.width > 1:
+        values = code_planes(view[kept])
+    else:
+        values = code_bytes([(view, kept, axis) for axis in range(3)], record)
+    model = positions.model(found)
+    runs = [model.run, (positions.symbols(found), model.frequencies), *values.runs]
+    record = replace(record, groups=values.groups, planes=values.planes)
+    return record, replace(values, runs=runs), values.bits + model.bits
 
 
-def _with(record: Record, place: Positions | None, planes: tuple[Plane, ...]) -> Record:
-    return Record(record.start, record.items, record.kind, record.background, place, planes)
+def width(dtype: str) -> int:
+    """Bytes of one item.
 
-
-def _planes(words: NDArray[np.unsignedinteger], record: Record) -> tuple[tuple[Plane, ...], list[Run], bytes, float]:
-    peak, never = plane_peaks(record)
-    planes, runs, raw, bits = [], [], [], 0.0
-    for plane in to_planes(words, record.kind.flip, record.kind.turn):
-        model = fit_values(np.bincount(plane, minlength=256), peak, never)
-        if model.bits < RAW * 8 * plane.size:
-            planes.append(Plane(model.spacing, model.low, model.high))
-            runs += [model.run, (plane, model.frequencies)]
-            bits += model.bits
-        else:
-            planes.append(Plane(0))
-            raw.append(plane.tobytes())
-            bits += 8 * plane.size
-    return tuple(planes), runs, b"".join(raw), bits
-
-
-def to_planes(words: NDArray[np.unsignedinteger], flip: int, turn: bool) -> list[NDArray[np.uint8]]:
-    """The bytes of each word, low ones first, with bits rotated left by one and `flip` xored in where asked for.
-
-    >>> [plane.tolist() for plane in to_planes(np.array([0x8001], np.uint16), 0, True)]
-    [[3], [0]]
+    >>> width("float16")
+    2
     """
-    if turn:
-        width = words.dtype.type(8 * words.itemsize - 1)
-        words = (words << words.dtype.type(1)) | (words >> width)
-    planes = words.astype(words.dtype.newbyteorder("<")).reshape(-1, 1).view(np.uint8)
-    return [np.ascontiguousarray(plane) ^ np.uint8(flip) for plane in planes.T]
-
-
-def _bound(words: NDArray[np.unsignedinteger], width: int) -> float:
-    return sum(entropy(np.bincount(plane)) for plane in to_planes(words.reshape(-1), 0, width > 1))
+    return KINDS[KIND[dtype]].width
 
 
 def entropy(counts: NDArray[np.int64]) -> float:
@@ -135,10 +108,11 @@ def entropy(counts: NDArray[np.int64]) -> float:
     return float((come * np.log2(come.sum() / come)).sum())
 
 
-def width(dtype: str) -> int:
-    """Bytes of one item.
+def _background(items: NDArray[np.unsignedinteger]) -> int:
+    """What comes most often: 0 in int8 weights, the zero point in uint8 ones."""
+    return int(np.bincount(items.reshape(-1), minlength=256).argmax())
 
-    >>> width("float16")
-    2
-    """
-    return KINDS[KIND[dtype]].width
+
+def _bound(words: NDArray[np.unsignedinteger]) -> float:
+    planes = [words] if words.itemsize == 1 else to_planes(words)
+    return sum(entropy(np.bincount(plane)) for plane in planes)

@@ -77,6 +77,11 @@ def records_bytes(records: Sequence[Record]) -> list[bytes]:
             fields += [record.background] if record.kind.width == 1 else []
             if place is not None:
                 fields += [*place.shape[:2], place.order, place.rows, place.columns, place.unit, place.most]
+            groups = record.groups
+            if groups is not None:
+                fields += [groups.count, *(groups.shape[:2] if place is None else ()), groups.axis]
+            elif record.kind.width == 1:
+                fields += [1]
             for plane in record.planes:
                 fields += [plane.spacing, plane.low, plane.high] if plane.spacing else [0]
         out.append(b"".join(number(field) for field in fields))
