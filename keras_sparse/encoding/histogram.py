@@ -89,14 +89,15 @@ def _value_levels(
     usual = np.ones(256)
     for symbol in [*alone, *([] if never is None else [never])]:
         smooth[symbol] = usual[symbol] = 0
-    # a knot stands for the symbols up to halfway to the next one on either side, or as far as there are any that come
-    rates = np.zeros(inside.size)
-    for k, symbol in enumerate(inside):
-        reach = spacing // 2
-        near = slice(max(low, symbol - reach), min(high, symbol + reach) + 1)
-        wide = slice(max(low, symbol - spacing), min(high, symbol + spacing) + 1)
-        rate = smooth[near].sum() / max(1.0, usual[near].sum())
-        rates[k] = rate or smooth[wide].sum() / max(1.0, usual[wide].sum())
+    # a knot stands for the symbols up to halfway to the next one on either side, or to the next one if none of them come
+    come, known = (np.concatenate([[0], np.cumsum(each)]) for each in (smooth, usual))
+
+    def rate(reach: int) -> NDArray[np.float64]:
+        first, last = np.maximum(low, inside - reach), np.minimum(high, inside + reach) + 1
+        return (come[last] - come[first]) / np.maximum(1.0, known[last] - known[first])
+
+    near = rate(spacing // 2)
+    rates = np.where(near > 0, near, rate(spacing))
     return to_levels(np.concatenate([counts[alone].astype(np.float64), rates]))
 
 

@@ -10,7 +10,7 @@ from keras_sparse_edge.spans import MAX_RECORDS, Record
 from keras_sparse.encoding import tensor
 from keras_sparse.encoding.tensor import CodedTensor
 from keras_sparse.exporting.spans import Span
-from keras_sparse.packing.container import BYTES_PER_LANE, compress, records_bytes
+from keras_sparse.packing.container import BYTES_PER_LANE, larger, records_bytes
 
 LEAST = 64
 """Bytes; what is smaller is not worth a record."""
@@ -18,34 +18,19 @@ LEAST = 64
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A constant, its coded form, or `None` where the general compressor keeps it, and the bytes that it takes."""
+    """A constant, and its coded form, or `None` where the general compressor keeps it."""
 
     span: Span
     coded: CodedTensor | None
-    bytes: float
-
-    def left(self) -> Choice:
-        """The same constant, left to the general compressor."""
-        return Choice(self.span, None, self.bytes)
 
 
 def choose(data: bytes, spans: list[Span]) -> list[Choice]:
     """One choice for each constant, in the file's order; constants that overlap others or are very small are left."""
     parts = _apart(spans)
-    seen: dict[bytes, Choice] = {}
-    chosen: list[Choice] = []
-    with ThreadPoolExecutor() as pool:
-        sizes = pool.map(lambda span: len(compress(data[span.start : span.start + span.bytes])), parts)
-        for span, size in zip(parts, sizes, strict=True):
-            part = data[span.start : span.start + span.bytes]
-            if part in seen:
-                chosen.append(_copy(span, seen[part]))
-                continue
-            choice = _choice(span, part, size)
-            if choice.coded is not None:
-                seen[part] = choice
-            chosen.append(choice)
-    return chosen
+    with ThreadPoolExecutor() as pool:  # both NumPy and liblzma let others run meanwhile
+        found = list(pool.map(lambda span: _choice(span, data[span.start : span.start + span.bytes]), parts))
+    seen: dict[bytes, CodedTensor] = {}
+    return [_or_copy(choice, data, seen) for choice in found]
 
 
 def _apart(spans: list[Span]) -> list[Span]:
@@ -59,13 +44,13 @@ def _apart(spans: list[Span]) -> list[Span]:
     return sorted(largest, key=lambda span: span.start)
 
 
-def _choice(span: Span, part: bytes, compressed: int) -> Choice:
+def _choice(span: Span, part: bytes) -> Choice:
     shape = _shape(span)
     if shape is None:
-        return Choice(span, None, compressed)
+        return Choice(span, None)
     coded = tensor.encode(part, span.dtype, shape, span.start)
     taken = coded.bits / 8 * (1 + 4 / BYTES_PER_LANE) + len(records_bytes([coded.record])[0])
-    return Choice(span, coded if taken < compressed else None, min(taken, compressed))
+    return Choice(span, coded if larger(part, taken) else None)
 
 
 def _shape(span: Span) -> tuple[int, ...] | None:
@@ -81,7 +66,13 @@ def _shape(span: Span) -> tuple[int, ...] | None:
     return span.shape if span.shape and size * width == span.bytes else (span.bytes // width,)
 
 
-def _copy(span: Span, source: Choice) -> Choice:
-    of = source.coded.record
-    record = Record(span.start, of.items, of.kind, copy=of)
-    return Choice(span, CodedTensor(record, [], b"", 0.0, 0.0), 0)
+def _or_copy(choice: Choice, data: bytes, seen: dict[bytes, CodedTensor]) -> Choice:
+    """The choice, or a copy of an earlier one of the same bytes."""
+    span = choice.span
+    if choice.coded is None:
+        return choice
+    source = seen.setdefault(data[span.start : span.start + span.bytes], choice.coded)
+    if source is choice.coded:
+        return choice
+    of = source.record
+    return Choice(span, CodedTensor(Record(span.start, of.items, of.kind, copy=of), [], b"", 0.0, 0.0))

@@ -12,6 +12,13 @@ from keras_sparse_edge.spans import COPY, DENSE, KINDS, SPARSE, Record
 from keras_sparse.encoding.rans import encode
 from keras_sparse.encoding.tensor import CodedTensor
 
+SMALLEST = 9 | lzma.PRESET_EXTREME
+FAST = 1
+"""Presets of liblzma."""
+
+FAST_GAIN = 0.8
+"""What is below this part of what the fast preset makes is below what the smallest one does, which is not tried then."""
+
 BYTES_PER_LANE = 1000
 """Coded bytes for each lane: one takes 4 bytes, and more of them are faster."""
 
@@ -41,10 +48,11 @@ def build(original: bytes, tensors: Sequence[CodedTensor]) -> bytes:
     return header[:9] + check + header[25:] + body
 
 
-def compress(data: bytes | memoryview, properties: tuple[int, int, int] = PROPERTIES[0]) -> bytes:
+def compress(
+    data: bytes | memoryview, properties: tuple[int, int, int] = PROPERTIES[0], preset: int = SMALLEST
+) -> bytes:
     """Raw LZMA2, as small as liblzma makes it."""
     settings = dict(zip(("lc", "lp", "pb"), properties, strict=True))
-    preset = 9 | lzma.PRESET_EXTREME
     dict_size = dictionary(len(data))
     filters = [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": dict_size, **settings}]
     return lzma.compress(data, lzma.FORMAT_RAW, filters=filters)
@@ -98,3 +106,8 @@ def _between(original: bytes, records: Sequence[Record]) -> bytes:
     starts = [0, *(record.start + record.bytes for record in records)]
     ends = [*(record.start for record in records), len(original)]
     return b"".join(original[start:end] for start, end in zip(starts, ends, strict=True))
+
+
+def larger(data: bytes | memoryview, size: float) -> bool:
+    """Whether LZMA makes more than `size` bytes of `data`; quickly, where that is clear."""
+    return size < FAST_GAIN * len(compress(data, preset=FAST)) or size < len(compress(data))

@@ -1,5 +1,6 @@
 """`pack`: a `.tflite` or `.onnx` file near its entropy."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from keras_sparse_edge.packed import MAX_SIZE, unpack_bytes
@@ -7,7 +8,7 @@ from keras_sparse_edge.packed import MAX_SIZE, unpack_bytes
 from keras_sparse import target
 from keras_sparse.exporting.atomic import write_atomically
 from keras_sparse.packing.choose import choose
-from keras_sparse.packing.container import build
+from keras_sparse.packing.container import build, larger
 from keras_sparse.packing.report import PackReport, describe
 
 
@@ -58,12 +59,14 @@ def pack(src, dst):
 
 def _smaller(data, choices):
     """With its tensors coded, or as a whole by the general compressor."""
-    whole = build(data, [])
     coded = [choice.coded for choice in choices if choice.coded is not None]
-    packed = build(data, coded) if coded else whole
+    packed = build(data, coded)
+    if not coded or larger(data, len(packed)):
+        return packed, choices
+    whole = build(data, [])
     if len(packed) <= len(whole):
         return packed, choices
-    return whole, [choice.left() for choice in choices]
+    return whole, [replace(choice, coded=None) for choice in choices]
 
 
 def _finder(src):
