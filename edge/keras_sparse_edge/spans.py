@@ -162,6 +162,9 @@ def _positions(fields: Fields, items: int) -> Positions:
         fields.take("a unit", 1, 32),
         fields.take("the flags of a unit", 0, 32),
     )
+    _, rows, columns = positions.view
+    if positions.rows > rows or positions.columns > columns:
+        raise PackedError(f"blocks must fit into {rows} x {columns}; got {positions.rows} x {positions.columns}")
     if masks(positions.unit, positions.most) > MAX_MASKS:
         raise PackedError(f"a unit must have at most {MAX_MASKS} masks; got {positions.most} of {positions.unit} flags")
     row = positions.symbols[2] * positions.unit

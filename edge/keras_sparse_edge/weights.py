@@ -174,6 +174,7 @@ def _bands(
         for first in range(0, grid_rows, rows_at_once):
             part = symbols[matrix : matrix + matrices_at_once, first : first + rows_at_once]
             flags = table.take(part, axis=0).reshape(*part.shape[:2], units * positions.unit)
+            flags = flags[:, :, : -(-columns // positions.columns)]
             if positions.rows > 1:
                 flags = flags.repeat(positions.rows, axis=1)
             if positions.columns > 1:

@@ -57,7 +57,7 @@ def encode(data: bytes | memoryview, dtype: str, shape: tuple[int, ...], start: 
     bound = _bound(items[nonzero]) + (found.bound(nonzeros) if found else positions.log2_choose(items.size, zeros))
     coded = [_dense(items, record)] + ([_sparse(items, record, found)] if found else [])
     record, values, bits = min(coded, key=lambda each: each[2])
-    return CodedTensor(record, values.runs, values.raw, bits, bound)
+    return CodedTensor(record, values.runs, values.raw, float(bits), float(bound))
 
 
 Form = tuple[Record, Values, float]
