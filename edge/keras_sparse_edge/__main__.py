@@ -126,7 +126,9 @@ def _json(value: object) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(PROGRAM, description="Run a keras_sparse edge bundle.", epilog="unpack PACKED ORIGINAL: unpack a model file")
+    parser = argparse.ArgumentParser(
+        PROGRAM, description="Run a keras_sparse edge bundle.", epilog="unpack PACKED ORIGINAL: unpack a model file"
+    )
     parser.add_argument("bundle", help="the .ksb file")
     parser.add_argument("input", nargs="?", help=".npy file with one raw item or a batch of them")
     parser.add_argument("--info", action="store_true", help="print what the bundle holds")

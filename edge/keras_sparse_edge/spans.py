@@ -20,8 +20,10 @@ ORDERS = tuple(itertools.permutations(range(3)))  # file axes as (matrices, rows
 
 @dataclass(frozen=True)
 class Kind:
-    """How items become symbols: a byte is xored with `flip`; wider words are rotated left by one bit and cut into bytes,
-    so that the highest one is the exponent, the lowest one has the sign."""
+    """How items become symbols: a byte is xored with `flip`; wider words are rotated left by one bit and cut.
+
+    The highest byte then is the exponent, or begins with it, and the lowest one ends with the sign.
+    """
 
     width: int  # bytes
     flip: int = 0
@@ -66,7 +68,8 @@ class Positions:
     def symbols(self) -> tuple[int, int, int]:
         """Symbols: (matrices, rows of blocks, units along them); at the ends, blocks and units may be cut."""
         matrices, rows, columns = self.view
-        return matrices, -(-rows // self.rows), -(-(-(-columns // self.columns)) // self.unit)
+        blocks = -(-columns // self.columns)
+        return matrices, -(-rows // self.rows), -(-blocks // self.unit)
 
 
 @dataclass(frozen=True)

@@ -130,13 +130,14 @@ def _take_symbols(positions: Positions, coder: Decoder) -> NDArray[np.uint8]:
 
 
 def _take_labels(groups: Groups | None, coder: Decoder) -> NDArray[np.uint8]:
-    """The group of every channel: any of them is as frequent."""
+    """The group of every channel."""
     if groups is None:
         return np.zeros(1, np.uint8)
     return coder.take(groups.channels, label_frequencies(groups.count))
 
 
 def label_frequencies(count: int) -> NDArray[np.int64]:
+    """Of groups of channels: none is more frequent than others."""
     return histogram.frequencies(np.ones(count, np.int64))
 
 
@@ -164,7 +165,7 @@ def _take_planes(record: Record, coder: Decoder, raw: Raw, items: NDArray[np.uin
 def _bands(
     positions: Positions, symbols: NDArray[np.uint8], table: NDArray[np.bool_]
 ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.bool_]]]:
-    """Flags of all items, some matrices or some rows at a time: what they are flags of, and (matrices, rows, columns)."""
+    """Flags of all items, (matrices, rows, columns), some matrices or some rows at a time, and which these are."""
     _, rows, columns = positions.view
     matrices, grid_rows, units = positions.symbols
     row = units * positions.unit * positions.rows * positions.columns  # items of a row of blocks

@@ -50,16 +50,14 @@ def fit_values(counts: NDArray[np.int64], peak: int | None, never: int | None) -
     return min(found, key=lambda models: sum(model.bits for model in models))
 
 
-def _fit(
-    counts: NDArray[np.int64], low: int, high: int, peak: int | None, never: int | None, spacing: int
-) -> Model:
+def _fit(counts: NDArray[np.int64], low: int, high: int, peak: int | None, never: int | None, spacing: int) -> Model:
     levels = _value_levels(counts, low, high, peak, never, spacing)
     frequencies = decoding.spread(levels, low, high, peak, spacing, never)
     return Model(levels, frequencies, _bits(levels, counts, frequencies), spacing, low, high)
 
 
 def fit_groups(counts: NDArray[np.int64], sizes: NDArray[np.int64]) -> Model:
-    """The model of symbols in groups of equal frequency: group g has `sizes[g]` symbols, which come `counts[g]` times."""
+    """The model of symbols in groups of equal frequency: `sizes[g]` symbols come `counts[g]` times."""
     levels = to_levels(counts / sizes)
     groups = np.repeat(np.arange(sizes.size), sizes)
     frequencies = decoding.frequencies(decoding.weights(levels)[groups])
@@ -89,12 +87,13 @@ def _value_levels(
     usual = np.ones(256)
     for symbol in [*alone, *([] if never is None else [never])]:
         smooth[symbol] = usual[symbol] = 0
-    # a knot stands for the symbols up to halfway to the next one on either side, or to the next one if none of them come
+    # a knot stands for the symbols up to halfway to the next one on either side, or, if none come, to the next one
     come, known = (np.concatenate([[0], np.cumsum(each)]) for each in (smooth, usual))
 
     def rate(reach: int) -> NDArray[np.float64]:
         first, last = np.maximum(low, inside - reach), np.minimum(high, inside + reach) + 1
-        return (come[last] - come[first]) / np.maximum(1.0, known[last] - known[first])
+        mean: NDArray[np.float64] = (come[last] - come[first]) / np.maximum(1.0, known[last] - known[first])
+        return mean
 
     near = rate(spacing // 2)
     rates = np.where(near > 0, near, rate(spacing))

@@ -50,7 +50,7 @@ def encode(data: bytes | memoryview, dtype: str, shape: tuple[int, ...], start: 
     record = Record(start, items.size, kind, background)
     nonzero = items != background
     found = None
-    zeros = items.size - np.count_nonzero(nonzero)
+    zeros = items.size - int(np.count_nonzero(nonzero))
     if items.size > zeros >= SPARSE * items.size:
         found = positions.find(nonzero)
     nonzeros = items.size - zeros

@@ -43,17 +43,17 @@ def code_bytes(views: Sequence[View], record: Record) -> Values:
     Channels whose values spread alike are a group: those of int8 weights fill their range, and some do so with one
     large value.
     """
-    items, kept, _ = views[0]
     peak, never = plane_peaks(record)
     flip = np.uint8(record.kind.flip)
-    values = items[kept] ^ flip
+    values = views[0][0][views[0][1]] ^ flip
     models = fit_values(np.bincount(values, minlength=256)[None], peak, never)
-    best: tuple[float, list[Model], View | None, NDArray[np.uint8]] = (models[0].bits, models, None, np.empty(0, np.uint8))
-    for view in views:
-        channels = view[0].shape[view[2]]
+    best: tuple[float, list[Model], View | None, NDArray[np.uint8]]
+    best = models[0].bits, models, None, np.empty(0, np.uint8)
+    for each in views:
+        channels = each[0].shape[each[2]]
         if channels == 1:
             continue
-        counts = _counts(view, flip, record.background)
+        counts = _counts(each, flip)
         order = np.argsort(_spread(counts, record.background ^ record.kind.flip), kind="stable")
         for count in COUNTS:
             if count > channels:
@@ -64,16 +64,16 @@ def code_bytes(views: Sequence[View], record: Record) -> Values:
             models = fit_values(grouped, peak, never)
             bits = sum(model.bits for model in models) + channels * np.log2(count) + RECORD
             if bits < best[0]:
-                best = bits, models, view, labels
+                best = bits, models, each, labels
     bits, models, view, labels = best
     plane = (Plane(models[0].spacing, models[0].low, models[0].high),)
     if view is None:
         return Values(None, plane, [models[0].run, (values, models[0].frequencies)], b"", bits)
-    items, kept, axis = view
-    groups = Groups(len(models), items.shape, axis)
     runs: list[Run] = [(labels, label_frequencies(len(models)))]
     for group, model in enumerate(models):
         runs += [model.run, (_of_group(view, labels == group, record) ^ flip, model.frequencies)]
+    shape = view[0].shape
+    groups = Groups(len(models), (shape[0], shape[1], shape[2]), view[2])
     return Values(groups, plane, runs, b"", bits)
 
 
@@ -114,7 +114,7 @@ def _of_group(view: View, mine: NDArray[np.bool_], record: Record) -> NDArray[np
     return items[kept & along]
 
 
-def _counts(view: View, flip: np.uint8, background: int) -> NDArray[np.int64]:
+def _counts(view: View, flip: np.uint8) -> NDArray[np.int64]:
     """How often each of 256 symbols comes in each channel."""
     items, kept, axis = view
     channels = items.shape[axis]
@@ -126,4 +126,5 @@ def _counts(view: View, flip: np.uint8, background: int) -> NDArray[np.int64]:
 def _spread(counts: NDArray[np.int64], background: int) -> NDArray[np.float64]:
     """The mean distance of each channel's values from the background."""
     distance = np.abs(np.arange(256) - background)
-    return counts @ distance / np.maximum(1, counts[:, distance > 0].sum(1))
+    mean: NDArray[np.float64] = counts @ distance / np.maximum(1, counts[:, distance > 0].sum(1))
+    return mean

@@ -17,7 +17,7 @@ FAST = 1
 """Presets of liblzma."""
 
 FAST_GAIN = 0.8
-"""What is below this part of what the fast preset makes is below what the smallest one does, which is not tried then."""
+"""What is below this part of what the fast preset makes is taken to be below what the smallest one makes."""
 
 BYTES_PER_LANE = 1000
 """Coded bytes for each lane: one takes 4 bytes, and more of them are faster."""

@@ -15,8 +15,8 @@ from keras_sparse.packing.report import PackReport, describe
 def pack(src, dst):
     """Packs a model file without loss: weight tensors as positions and values, entropy coded, the rest by LZMA.
 
-    What is smaller wins for each tensor, and for the file as a whole. Before the file is put in place, it is unpacked in
-    memory and compared byte by byte. The same file gives the same bytes. `edge/FORMAT.md` is the format, and
+    What is smaller wins for each tensor, and for the file as a whole. Before the file is put in place, it is unpacked
+    in memory and compared byte by byte. The same file gives the same bytes. `edge/FORMAT.md` is the format, and
     `keras_sparse_edge.read_packed` reads it on a device.
 
     Args:

@@ -9,9 +9,9 @@ from keras_sparse.report import tables
 class PackedTensor:
     """A constant of the file.
 
-    `coding` says how it is stored. `bits_per_weight` is what that takes; `bound`, in bits per weight, that of the
-    positions of its non-zeros and the empirical entropy of its values, which for floating point is that of each of their
-    bytes. It is `None` for what is not coded as a tensor.
+    `coding` says how it is stored. `bits_per_weight` is what that takes; `bound`, in bits per weight, what the
+    positions of its non-zeros and the empirical entropy of its values take, for floating point the entropies of their
+    bytes. Both are `None` where the general compressor has it among all else.
     """
 
     name: str
@@ -60,9 +60,7 @@ def describe(choice):
         return PackedTensor(span.name, span.dtype, span.shape, span.bytes, "general compressor", None, None)
     items = coded.record.items
     said = _say(coded.record)
-    return PackedTensor(
-        span.name, span.dtype, span.shape, span.bytes, said, coded.bits / items, coded.bound / items
-    )
+    return PackedTensor(span.name, span.dtype, span.shape, span.bytes, said, coded.bits / items, coded.bound / items)
 
 
 def _say(record):

@@ -16,7 +16,14 @@ def unpack(src, dst):
         How many bytes it has. Raises `keras_sparse_edge.PackedError`, a ValueError, for a file that is damaged, cut or
         not packed; then nothing is written.
 
-    See `pack` for an example.
+    >>> import keras, tempfile
+    >>> import keras_sparse as ks
+    >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     artifact = ks.export(model, f"{folder}/model.onnx")
+    ...     report = ks.pack(f"{folder}/model.onnx", f"{folder}/model.onnx.pack")
+    ...     ks.unpack(f"{folder}/model.onnx.pack", f"{folder}/again.onnx") == report.bytes
+    True
     """
     try:
         data = read_packed(src)

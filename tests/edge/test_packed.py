@@ -235,8 +235,8 @@ def test_memory_is_at_most_four_times_the_size(what: str) -> None:
     [
         ((1, 2**21, 2), 0, (255, 2), 32, 1),  # units of 32 flags where a row has one block
         ((2**22, 1, 1), 0, (1, 1), 32, 1),  # a matrix and a unit for every item
-        ((2**11, 1, 2**11), 3, (1, 1), 4, 16),  # groups of all matrices
-        ((2, 2, 2**20), 1, (1, 1), 8, 16),
+        ((2**11, 1, 2**11), 3, (1, 1), 4, 16),  # groups of rows, columns first in the file
+        ((2, 2, 2**20), 1, (1, 1), 8, 16),  # units of 8 flags where a row has two, groups of rows
     ],
 )
 def test_no_form_takes_more_memory_or_time_than_its_size_allows(
@@ -250,11 +250,13 @@ def test_no_form_takes_more_memory_or_time_than_its_size_allows(
     counts = np.bincount(flags[masks].sum(1), minlength=place.most + 1)
     sizes = np.bincount(flags.sum(1))
     model = fit_groups(counts, sizes)
-    channels = Groups(groups, place.view, 0) if groups > 1 else None
+    channels = Groups(groups, place.view, 1) if groups > 1 else None
     runs = [model.run, (masks, model.frequencies)]
     if channels is not None:
-        runs.append((np.arange(channels.channels, dtype=np.uint32).astype(np.uint8) % groups, label_frequencies(groups)))
-    flagged = size if unit != 8 else size // 8
+        runs.append(
+            (np.arange(channels.channels, dtype=np.uint32).astype(np.uint8) % groups, label_frequencies(groups))
+        )
+    flagged = size if unit != 8 else size // 2
     for _ in range(groups):
         values = np.random.default_rng(0).integers(1, 3, flagged // groups, dtype=np.uint8)
         (own,) = fit_values(np.bincount(values, minlength=256)[None], None, None)

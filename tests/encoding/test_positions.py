@@ -30,7 +30,9 @@ def test_flags_come_back(nonzero):
         return
     place = found.positions
     table, symbols = mask_table(place), positions.symbols(found)
-    np.testing.assert_array_equal(table[symbols].reshape(*place.symbols[:2], -1)[..., : found.flags.shape[2]], found.flags)
+    np.testing.assert_array_equal(
+        table[symbols].reshape(*place.symbols[:2], -1)[..., : found.flags.shape[2]], found.flags
+    )
     items = positions.items(found)
     assert np.count_nonzero(items) == found.items
     view = nonzero.reshape(place.shape).transpose(ORDERS[place.order])

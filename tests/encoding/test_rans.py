@@ -64,7 +64,7 @@ def test_literal():
 def test_the_size_is_the_entropy(lanes):
     model = frequencies(np.array([1000, 30, 5, 1]))
     symbols = np.random.default_rng(0).choice(4, 50_000, p=model / TOTAL).astype(np.uint8)
-    states, words = encode([(symbols, model)], lanes)
+    _, words = encode([(symbols, model)], lanes)
     bits = cost(np.bincount(symbols), model)
     assert abs(16 * words.size - bits) < 0.001 * bits + 16 * lanes
 

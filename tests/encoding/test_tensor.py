@@ -31,7 +31,9 @@ def decoded(coded, lanes=3):
 def test_any_tensor_comes_back(data, dtype, shape, zeros):
     seed = data.draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
-    words = data.draw(arrays.arrays(WORDS[dtype], shape)) if seed % 2 else rng.integers(0, 256, shape).astype(WORDS[dtype])
+    words = (
+        data.draw(arrays.arrays(WORDS[dtype], shape)) if seed % 2 else rng.integers(0, 256, shape).astype(WORDS[dtype])
+    )
     words = np.where(rng.random(shape) < zeros, 0, words).astype(WORDS[dtype])
     coded = tensor.encode(words.tobytes(), dtype, shape, 7)
     assert (coded.record.start, coded.record.bytes) == (7, words.nbytes)

@@ -12,7 +12,10 @@ def test_groups_are_made_where_channels_differ():
     rng = np.random.default_rng(0)
     scales = np.where(np.arange(40) % 2, 5.0, 60.0)
     record = Record(0, 40 * 300, KINDS[0])
-    for axis, values in ((1, rng.normal(size=(1, 40, 300)) * scales[:, None]), (2, rng.normal(size=(1, 300, 40)) * scales)):
+    for axis, values in (
+        (1, rng.normal(size=(1, 40, 300)) * scales[:, None]),
+        (2, rng.normal(size=(1, 300, 40)) * scales),
+    ):
         items = np.clip(np.rint(values), -127, 127).astype(np.int8).view(np.uint8)
         coded = code_bytes([(items, np.ones(items.shape, bool), axis)], record)
         assert (coded.groups.count, coded.groups.axis, coded.groups.channels) == (2, axis, 40)
