@@ -21,10 +21,10 @@ ROOT = Path(__file__).resolve().parent
 # command -> virtual environment, what is installed in it
 COMMANDS = {
     "demo": (".venv-demo", ["-e", "."]),
-    "test": (".venv-test", ["-e", ".[test]", "-e", "./edge"]),
-    "check": (".venv-test", ["-e", ".[test,dev]", "-e", "./edge"]),
+    "test": (".venv-test", ["-e", ".[test]"]),
+    "check": (".venv-test", ["-e", ".[test,dev]"]),
 }
-REQUIREMENTS = ("setup.cfg", "pyproject.toml", "constraints.txt", "edge/pyproject.toml")
+REQUIREMENTS = ("setup.cfg", "pyproject.toml", "constraints.txt")
 # The environment is the user's, but for what would let another Python's packages in or send pip elsewhere.
 LEAKS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER")
 ENV = {name: value for name, value in os.environ.items() if name not in LEAKS}

@@ -3,6 +3,8 @@
 from keras_sparse.exporting.artifact import Artifact
 from keras_sparse.exporting.edge import bundle
 from keras_sparse.exporting.export import export
+from keras_sparse.packing.pack import pack
+from keras_sparse.packing.unpack import unpack
 from keras_sparse.pattern import Block, NofM, Unstructured
 from keras_sparse.recipe import Prune, Quantize, Recipe
 from keras_sparse.report.benchmark import benchmark
@@ -37,8 +39,10 @@ __all__ = [
     "calibrate",
     "explain",
     "export",
+    "pack",
     "prepare",
     "recommend",
     "sparsity",
     "strip",
+    "unpack",
 ]

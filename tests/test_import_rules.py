@@ -62,6 +62,14 @@ REPORT = (
     "matplotlib",
     "jinja2",
 )
+ENCODING = (*NOUNS, "keras_sparse.encoding", "keras_sparse_edge")  # the reader that devices have is the only one
+PACKING = (
+    *ENCODING,
+    "keras_sparse.packing",
+    "keras_sparse.exporting.atomic",
+    "keras_sparse.exporting.*spans",
+    "keras_sparse.report.tables",
+)
 TFLITE, ONNX = "keras_sparse/exporting/**/tflite*.py", "keras_sparse/exporting/**/onnx*.py"
 PRIVATE = ("keras.src", "keras._*")
 # fmt: off
@@ -71,7 +79,8 @@ RULES = (
     Rule("keras_sparse/recipe.py",        (*NOUNS, "yaml")),
     Rule("keras_sparse/target.py",        (*NOUNS, TARGETS)),
     Rule("keras_sparse/targets/**/*.py",  (*NOUNS, TARGETS),                             ("keras_sparse.target",)),
-    Rule("keras_sparse/encoding/**/*.py", (*NOUNS, "keras_sparse.encoding")),
+    Rule("keras_sparse/encoding/**/*.py", ENCODING),
+    Rule("keras_sparse/packing/**/*.py",  PACKING),
     Rule("keras_sparse/runtime/**/*.py",  (*NOUNS, "keras_sparse.runtime", *RUNTIMES)),
     Rule("keras_sparse/train/**/*.py",    (*NOUNS, TARGETS, "keras_sparse.train", "keras"), PRIVATE),
     Rule("keras_sparse/exporting/**/*.py", EXPORT,                                       PRIVATE, but=(TFLITE, ONNX)),
@@ -182,6 +191,7 @@ TREE = {
     "keras_sparse/target.py": "from keras_sparse.targets.litert import LiteRT",
     "keras_sparse/targets/litert.py": "from keras_sparse.targets import contract",
     "keras_sparse/encoding/csr.py": "import numpy as np\nfrom keras_sparse.pattern import NofM",
+    "keras_sparse/packing/pack.py": "from keras_sparse_edge.packed import read_packed",
     "keras_sparse/runtime/litert.py": "from ai_edge_litert.interpreter import Interpreter",
     "keras_sparse/train/callback.py": "import keras\nfrom keras_sparse.pattern import NofM\nkeras.ops.abs",
     "keras_sparse/train/strip.py": "from . import callback",
@@ -244,6 +254,7 @@ def test_a_tree_that_keeps_the_rules_passes(tmp_path: Path) -> None:
             "litert.py:1: keras_sparse.target is not",
         ),
         ("keras_sparse/layout.py", "from keras_sparse.targets import x", "layout.py:1: keras_sparse.targets.x is not"),
+        ("keras_sparse/packing/pack.py", "import onnx", "pack.py:1: onnx is not"),
     ],
 )
 def test_a_broken_rule_is_found(tmp_path: Path, path: str, source: str, found: str) -> None:

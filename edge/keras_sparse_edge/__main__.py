@@ -1,4 +1,4 @@
-"""`python -m keras_sparse_edge bundle.ksb input.npy`: labelled results, or one line and exit 2."""
+"""`python -m keras_sparse_edge bundle.ksb input.npy`: labelled results, or one line and exit 2; `... unpack`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sparse_edge import Bundle, BundleError, InputError, __version__
+from keras_sparse_edge import Bundle, BundleError, InputError, PackedError, __version__
 from keras_sparse_edge.manifest import Manifest, Tensor
 from keras_sparse_edge.run import load_items
+from keras_sparse_edge.unpack import unpack_command
 
 PROGRAM = "keras-sparse-edge"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0, or 2 after one line on stderr if the bundle or the input is bad."""
+    """Run the command; 0, or 2 after one line on stderr if the bundle, the packed file or the input is bad."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["unpack"]:
+        return _unpack(argv[1:])
     parser = _parser()
     args = parser.parse_args(argv)
     if args.input is None and not args.info:
@@ -41,6 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _refuse(f"{args.input}: {error}")
     except (OSError, ImportError) as error:
+        return _refuse(str(error))
+    return 0
+
+
+def _unpack(argv: Sequence[str]) -> int:
+    try:
+        unpack_command(f"{PROGRAM} unpack", argv)
+    except PackedError as error:
+        return _refuse(f"{argv[0]}: {error}")
+    except OSError as error:
         return _refuse(str(error))
     return 0
 
@@ -112,7 +126,9 @@ def _json(value: object) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(PROGRAM, description="Run a keras_sparse edge bundle.")
+    parser = argparse.ArgumentParser(
+        PROGRAM, description="Run a keras_sparse edge bundle.", epilog="unpack PACKED ORIGINAL: unpack a model file"
+    )
     parser.add_argument("bundle", help="the .ksb file")
     parser.add_argument("input", nargs="?", help=".npy file with one raw item or a batch of them")
     parser.add_argument("--info", action="store_true", help="print what the bundle holds")

@@ -1,10 +1,14 @@
-"""What can be wrong: the bundle, or the items given to it."""
+"""What can be wrong: the bundle, a packed file, or the items given to a bundle."""
 
 from __future__ import annotations
 
 
 class BundleError(ValueError):
     """A bundle breaks the format; the message names what was required and what came."""
+
+
+class PackedError(ValueError):
+    """A packed file breaks the format; the message names what was required and what came."""
 
 
 class InputError(ValueError):

@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+def write_atomically(path: str | os.PathLike[str], data: bytes | bytearray) -> None:
     """Write `data` to `path`: a reader, or a crash, sees the old file or the new one, never a part.
 
     A temporary file in the same folder is flushed to disk and renamed over `path`; nothing is left

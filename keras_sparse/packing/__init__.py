@@ -1,0 +1,1 @@
+"""Files near their entropy, and back to the same bytes."""

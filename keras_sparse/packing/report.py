@@ -1,0 +1,77 @@
+"""What packing did to a file."""
+
+from dataclasses import asdict, dataclass
+
+from keras_sparse.report import tables
+
+
+@dataclass(frozen=True)
+class PackedTensor:
+    """A constant of the file.
+
+    `coding` says how it is stored. `bits_per_weight` is what that takes; `bound`, in bits per weight, what the
+    positions of its non-zeros and the empirical entropy of its values take, for floating point the entropies of their
+    bytes. Both are `None` where the general compressor has it among all else.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+    coding: str
+    bits_per_weight: float | None
+    bound: float | None
+
+
+@dataclass(frozen=True)
+class PackReport:
+    """A packed file; `str()` is a table of its large tensors."""
+
+    path: str
+    bytes: int
+    bytes_packed: int
+    tensors: tuple[PackedTensor, ...]
+
+    def to_dict(self):
+        return asdict(self)
+
+    def __str__(self):
+        rows = [
+            (
+                each.name,
+                each.dtype,
+                "x".join(map(str, each.shape)),
+                each.coding,
+                "-" if each.bits_per_weight is None else f"{each.bits_per_weight:.3f}",
+                "-" if each.bound is None else f"{each.bound:.3f}",
+            )
+            for each in self.tensors
+        ]
+        columns = ["constant", "type", "shape>", "coded as", "bits per weight>", "bound>"]
+        part = tables.percent(self.bytes_packed / self.bytes, 1)
+        total = f"{tables.size(self.bytes)} packed into {tables.size(self.bytes_packed)} ({part}): {self.path}"
+        return f"{tables.render(tables.build(None, columns, rows))}\n{total}"
+
+
+def describe(choice):
+    """The `PackedTensor` of a choice."""
+    span, coded = choice.span, choice.coded
+    if coded is None:
+        return PackedTensor(span.name, span.dtype, span.shape, span.bytes, "general compressor", None, None)
+    items = coded.record.items
+    said = _say(coded.record)
+    return PackedTensor(span.name, span.dtype, span.shape, span.bytes, said, coded.bits / items, coded.bound / items)
+
+
+def _say(record):
+    if record.copy is not None:
+        return "copy of an equal tensor"
+    raw = sum(plane.spacing == 0 for plane in record.planes)
+    values = "values" if record.kind.width == 1 else f"{record.kind.width} byte planes ({raw} as they are)"
+    place = record.positions
+    if place is None:
+        return values
+    if place.rows * place.columns > 1:
+        return f"{place.rows}x{place.columns} block index + {values}"
+    index = "non-zero flags" if place.most == place.unit else f"{place.most}:{place.unit} index"
+    return f"{index} + {values}"
