@@ -3,6 +3,7 @@
 from keras_sparse.exporting.artifact import Artifact
 from keras_sparse.exporting.edge import bundle
 from keras_sparse.exporting.export import export
+from keras_sparse.migration.tfmot import from_tfmot
 from keras_sparse.pattern import Block, NofM, Unstructured
 from keras_sparse.recipe import Prune, Quantize, Recipe
 from keras_sparse.report.benchmark import benchmark
@@ -34,6 +35,7 @@ __all__ = [
     "bundle",
     "calibrate",
     "export",
+    "from_tfmot",
     "prepare",
     "sparsity",
     "strip",
