@@ -8,6 +8,7 @@ from keras_sparse.pattern import Block, NofM, Unstructured
 from keras_sparse.recipe import Prune, Quantize, Recipe
 from keras_sparse.report.benchmark import benchmark
 from keras_sparse.report.sparsity import sparsity
+from keras_sparse.saving.weights import load_weights, save_weights
 from keras_sparse.schedule import Constant, Cubic, Linear, OneShot
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.train.calibrate import calibrate
@@ -36,7 +37,9 @@ __all__ = [
     "calibrate",
     "export",
     "from_tfmot",
+    "load_weights",
     "prepare",
+    "save_weights",
     "sparsity",
     "strip",
 ]

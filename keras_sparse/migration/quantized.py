@@ -25,10 +25,8 @@ def prepared(plain, conversion, samples):
             "weights that are int8 here. Give the model from before quantize_apply, which is float."
         )
     match = [glob.escape(kernel.path) for kernel in kernels.find(plain) if kernel.layer.name in conversion.int8]
-    if samples is None:
-        made = prepare(plain, Recipe([Quantize(match=match)]))
-    else:
-        made = calibrate(plain, samples, match)
+    rule = Recipe([Quantize(match=match)])
+    made = prepare(plain, rule) if samples is None else calibrate(plain, samples, match)
     ours = [layer for layer in kernels.walk(made) if isinstance(layer, ActivationRange | QuantizedWeights)]
     ranges = {layer.name: layer for layer in ours if isinstance(layer, ActivationRange)}
     known = _Known(conversion)

@@ -44,6 +44,7 @@ def is_keras2(model):
 
 
 def is_sequential(model):
+    """Whether a Keras 2 model is a Sequential one."""
     return any(cls.__name__ == "Sequential" for cls in type(model).__mro__)
 
 
@@ -116,7 +117,7 @@ def replace(structure, found):
 
 
 def _arguments(node):
-    """First argument and keyword arguments of a serialized call: one [layer, call, output, kwargs] or a nest of them."""
+    """First argument and keyword arguments of a call, from [layer, call, output, kwargs] or a nest of such lists."""
     kwargs = {}
 
     def visit(value):

@@ -75,7 +75,7 @@ def weights(layer):
     found = []
     for variable in layer.weights:
         name, values = _name(variable), variable.numpy()
-        if name in state or name.endswith(("_min", "_max")) and not _owned(core, variable):
+        if name in state or (name.endswith(("_min", "_max")) and not _owned(core, variable)):
             continue
         mask = masks.get(variable.name)
         found.append((name, values if mask is None else np.where(mask != 0, values, np.zeros_like(values))))
