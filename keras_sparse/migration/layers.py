@@ -62,7 +62,7 @@ def arguments(cls, old, config):
         key = RENAMED.get((old.__name__, key), key)
         if key in known:
             made[key] = _value(key, value)
-        elif key not in WITHOUT_EFFECT and not _by_itself(old, key, value):
+        elif key not in WITHOUT_EFFECT and not key.endswith("_initializer") and not _by_itself(old, key, value):
             raise ValueError(f"Keras 3 has no argument {key!r} of it. Received: {key}={value!r}")
     if old.__name__ == "SyncBatchNormalization":
         made["synchronized"] = True

@@ -85,6 +85,9 @@ def _functional(model):
         layer = model.get_layer(name)
         for number, node in enumerate(entry["inbound_nodes"]):
             waiting.append(Call(layer, *_arguments(node), number))
+    inputs, outputs = (_single(_references(config[key])) for key in ("input_layers", "output_layers"))
+    first = _first_numbers(config, [*(t for call in waiting for t in call.tensors), *tensors(outputs)])
+    waiting = [Call(call.layer, call.arguments, call.kwargs, first[call.layer.name] + call.number) for call in waiting]
     made, calls = {(tensor.layer, tensor.call) for tensor in shapes}, []
     while waiting:
         ready = [call for call in waiting if all((t.layer, t.call) in made for t in call.tensors)]
@@ -93,8 +96,19 @@ def _functional(model):
         waiting = [call for call in waiting if call not in ready]
         made.update((call.layer.name, call.number) for call in ready)
         calls.extend(ready)
-    inputs, outputs = _single(_references(config["input_layers"])), _single(_references(config["output_layers"]))
     return Source(inputs, tuple(calls), outputs, shapes)
+
+
+def _first_numbers(config, used):
+    """{layer: number of its first call}: 0, but for models in the model, whose own graph may count as a call.
+
+    Every call of a configuration is used, so its last number is the greatest that is used.
+    """
+    last = {}
+    for tensor in used:
+        last[tensor.layer] = max(last.get(tensor.layer, 0), tensor.call)
+    counts = {entry["name"]: len(entry["inbound_nodes"]) for entry in config["layers"]}
+    return {name: last[name] + 1 - count for name, count in counts.items() if count}
 
 
 def tensors(structure):

@@ -155,9 +155,7 @@ def test_nothing_is_loaded_where_something_is_wrong(tmp_path: Path) -> None:
     ks.save_weights(scramble(mlp(), 1), path)
     refused(scramble(mlp(9), 2), path, r"w.h5: the model's variable 'mlp/dense1/kernel' is of shape \(6, 9\)")
     refused(scramble(mlp(use_bias=False), 2), path, r"not in the model: \['mlp/dense1/bias', 'mlp/dense2/bias'\]")
-    refused(
-        scramble(mlp(dtype="float16"), 2), path, "'dense1/kernel' is of shape .* dtype float16. Received: .*float32"
-    )
+    refused(scramble(mlp(dtype="float16"), 2), path, r"kernel' is of shape .* dtype float16. Received: .*float32")
     more = mlp()
     more.add(layers.Dense(2, name="last"))
     refused(scramble(more, 2), path, r"Not in the file: \['mlp/last/bias', 'mlp/last/kernel'\]; received.*none")
