@@ -34,9 +34,9 @@ def prepared(plain, conversion, samples):
         learned = known.find(tensor, kind)
         if learned is None and samples is None:
             raise ValueError(
-                f"TFMOT learned no range for the {'output' if kind == 'output' else 'sum'} of {known.name(tensor)!r}, "
-                "which an int8 layer needs; TFMOT's own conversion leaves that layer float. Pass samples=..., and "
-                "the range is measured on them."
+                f"TFMOT learned no range for {known.name(tensor, kind)}, which an int8 layer needs: the model was not "
+                "trained, or TFMOT's own conversion leaves that layer float. Pass samples=..., and the range is "
+                "measured on them."
             )
         if learned is not None:
             _assign(ranges[name], site, learned)
@@ -96,8 +96,11 @@ class _Known:
             for key in call.inputs:
                 self.readers.setdefault(key, []).append(call)
 
-    def name(self, tensor):
-        return self.maker[tensor].name if tensor in self.maker else "the input"
+    def name(self, tensor, kind):
+        """The tensor in words."""
+        if tensor not in self.maker:
+            return "the input"
+        return f"the {'output' if kind == 'output' else 'sums, before the activation,'} of {self.maker[tensor].name!r}"
 
     def find(self, tensor, kind):
         """What TFMOT learned of it; else of a tensor after it that has the same range; else what the runtime fixes."""

@@ -141,6 +141,8 @@ def _range(layer, quantizer, name, values):
         low, high = quantizer.init_min, quantizer.init_max
     else:
         low, high = values.get(f"{name}_min"), values.get(f"{name}_max")
+        if low is not None and not np.any(low) and not np.any(high):
+            return None  # as TFMOT starts the range of an input: no batch has passed
     if low is None or np.size(low) != 1 or not low <= 0 <= high or not low < high:
         raise ValueError(
             f"Layer {inner(layer).name!r}: one minimum and one maximum with 0 between them were required of its "

@@ -40,7 +40,7 @@ def noise() -> Callable[..., Array]:
     return lambda *shape: np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quantized(tfmot: Any) -> Callable[..., Any]:
     """A model quantized by TFMOT as a whole, its ranges moved by some batches; with `grid`, on TFMOT's own int8 grid.
 
