@@ -71,12 +71,10 @@ def quantized(tfmot: Any) -> Callable[..., Any]:
 
 @pytest.fixture
 def on_arrays() -> Callable[..., list[Array]]:
-    """Predictions of either Keras, as a list."""
+    """Outputs of a model of either Keras, as a list."""
 
-    def predict(model: Any, *inputs: Array) -> list[Array]:
-        found = model.predict(inputs[0] if len(inputs) == 1 else list(inputs), verbose=0)
-        if isinstance(found, dict):
-            found = list(found.values())
-        return list(found) if isinstance(found, list | tuple) else [found]
+    def call(model: Any, *inputs: Array) -> list[Array]:
+        found = model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
+        return [np.asarray(each) for each in (found if isinstance(found, list | tuple) else [found])]
 
-    return predict
+    return call

@@ -36,7 +36,7 @@ def net(k2: Any) -> Any:
     )
 
 
-def fit(model: Any, data: Any, count: int = 4000, **arguments: Any) -> Any:
+def fit(model: Any, data: Any, count: int = 3000, **arguments: Any) -> Any:
     model.compile("adam", LOSS, metrics=METRICS)
     model.fit(data[0][:count], data[1][:count], batch_size=64, verbose=0, **arguments)
     return model
@@ -91,12 +91,14 @@ def agreement(one: Any, other: Any, data: Any) -> float:
     return float(np.mean(made.argmax(1) == wanted.argmax(1)))
 
 
+@pytest.mark.slow
 def test_a_plain_model(trained: Any, fashion: Any) -> None:
     new = ks.from_tfmot(trained)
     assert type(new) is keras.Sequential
     np.testing.assert_allclose(new.predict(fashion[2], verbose=0), trained.predict(fashion[2], verbose=0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_pruned_model_wrapped_and_stripped(tfmot: Any, pruned: Any, fashion: Any) -> None:
     wanted = pruned.predict(fashion[2], verbose=0)
     for old in (pruned, tfmot.sparsity.keras.strip_pruning(pruned)):
@@ -118,6 +120,7 @@ def test_zeros_of_the_mask_that_the_last_step_undid(tfmot: Any, k2: Any) -> None
     np.testing.assert_array_equal(ks.from_tfmot(wrapped).layers[0].kernel, 3 * mask)
 
 
+@pytest.mark.slow
 def test_a_qat_model(qat: Any, fashion: Any, tmp_path: Path) -> None:
     new = ks.from_tfmot(qat)
     assert agreement(new, qat, fashion) >= 0.985
@@ -161,6 +164,7 @@ def test_the_mask_of_pqat_counts_though_the_variable_is_not_zero(tfmot: Any, k2:
     np.testing.assert_allclose(new.predict(x, verbose=0), old.predict(x, verbose=0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_source_is_not_changed(qat: Any, pruned: Any) -> None:
     for old in (qat, pruned):
         before = [weight.numpy().tobytes() for weight in old.weights]
