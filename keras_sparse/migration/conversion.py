@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
-from keras_sparse.migration import layers, source, wrappers
+from keras_sparse.migration import layers, same, source, wrappers
 from keras_sparse.train import roles
 
 
@@ -24,12 +25,13 @@ class Conversion:
         calls: a `Made` for each call of a layer, in order.
         inputs: ids of the tensors that are the inputs of the model.
         learned: {(id of a tensor, "output" or "raw"): `Learned`}; "raw" is what the layer's own activation takes.
-        int8: names of the Keras 3 layers whose weights are int8.
+        int8: {name of a layer whose weights may be int8: whether TFMOT itself quantizes them}; where it does not, the
+            layer is for the converter to quantize together with a ReLU layer after it, or was to be left alone.
         quantizes: whether the model is quantized at all.
     """
 
     def __init__(self):
-        self.calls, self.inputs, self.learned, self.int8, self.quantizes = [], [], {}, [], False
+        self.calls, self.inputs, self.learned, self.int8, self.quantizes = [], [], {}, {}, False
         self.made, self.names, self.alive = {}, set(), []
 
     def model(self, old):
@@ -44,7 +46,7 @@ class Conversion:
             new = [self.layer(call.layer) for call in graph.calls]
             made = keras.Sequential([*found.values(), *new], name=_plain(old.name))
             for call in graph.calls:
-                self.copy_weights(call.layer)
+                self.fill(call.layer, self.made[id(call.layer)].input, {})
             return made
         inputs = source.replace(graph.inputs, found.__getitem__)
         self.inputs = [id(each) for each in keras.tree.flatten(inputs)]
@@ -68,9 +70,14 @@ class Conversion:
         else:
             first = id(old) not in self.made
             new = self.layer(old)
-            outputs = new(arguments, **kwargs)
+            try:
+                outputs = new(arguments, **kwargs)
+            except Exception as error:
+                raise ValueError(
+                    f"Layer {old.name!r} is not called in Keras 3 as it was in Keras 2: {error}"
+                ) from error
             if first:
-                self.copy_weights(old)
+                self.fill(old, arguments, kwargs)
             given, made = _tensors((arguments, kwargs)), _tensors(outputs)
             self.alive += [*given, *made]  # ids are only unique among living tensors
             self.calls.append(Made(new, tuple(map(id, given)), tuple(map(id, made))))
@@ -89,7 +96,7 @@ class Conversion:
         new = layers.make(core, self.unused(_plain(core.name)))
         if wrappers.quantizes(old):
             if roles.role(new)[0] == roles.WEIGHTED:
-                self.int8.append(new.name)
+                self.int8[new.name] = bool(wrappers.kernel_quantizers(old))
             elif wrappers.kernel_quantizers(old):
                 raise ValueError(
                     f"Layer {core.name!r}: TFMOT quantizes its weights, and here they would stay float: "
@@ -97,9 +104,17 @@ class Conversion:
                 )
         return new
 
-    def copy_weights(self, old):
-        if not source.is_keras2(old):
-            layers.copy_weights(wrappers.weights(old), wrappers.inner(old), self.made[id(old)])
+    def fill(self, old, arguments, kwargs):
+        """Copies the weights into the layer made of `old`, and runs both."""
+        if source.is_keras2(old):
+            return
+        core, named, new = wrappers.inner(old), wrappers.weights(old), self.made[id(old)]
+        layers.copy_weights(named, core, new)
+        if wrappers.is_quantizing(old):
+            return  # TFMOT rounds within the layer, and knows only layers of Keras's own
+        own = [variable.numpy() for variable in core.weights]
+        if all(np.array_equal(one, other) for one, (_, other) in zip(own, named, strict=True)):  # no mask on them
+            same.check(core, new, arguments, kwargs)
 
     def unused(self, name):
         """`name`, with a number where the model has it already."""

@@ -31,6 +31,8 @@ def make(layer, name):
             "Add, Rescaling or ReLU."
         )
     cls, config = _class(kind), layer.get_config()
+    if kind == "Normalization" and layer.weights:  # what it has adapted to is an argument, not a weight, in Keras 3
+        config.update(mean=layer.adapt_mean.numpy().tolist(), variance=layer.adapt_variance.numpy().tolist())
     if cls is None:
         raise ValueError(
             f"{refused}. A class of your own is found by its name where it is registered with Keras 3: "
@@ -116,6 +118,8 @@ def copy_weights(named, old, new):
         ValueError: they are not those that `new` has; the layer is named.
     """
     kind = type(old).__name__
+    if kind == "Normalization":
+        return
     given = {RENAMED.get((kind, name), name): values for name, values in named}
     wanted = [variable.name for variable in new.weights]
     if len(given) == len(named) and len(set(wanted)) == len(wanted) and set(wanted) == set(given):

@@ -19,17 +19,18 @@ def prepared(plain, conversion, samples):
     Raises:
         ValueError: nothing can be int8; or a range is needed that TFMOT has not learned, and there are no samples.
     """
-    if not conversion.int8:
+    known = _Known(conversion)
+    int8 = [name for name, own in conversion.int8.items() if own or known.before_relu(name)]
+    if not int8:
         raise ValueError(
             f"TFMOT quantizes no Dense, Conv2D or DepthwiseConv2D layer of {plain.name!r}, and nothing else has "
             "weights that are int8 here. Give the model from before quantize_apply, which is float."
         )
-    match = [glob.escape(kernel.path) for kernel in kernels.find(plain) if kernel.layer.name in conversion.int8]
+    match = [glob.escape(kernel.path) for kernel in kernels.find(plain) if kernel.layer.name in int8]
     rule = Recipe([Quantize(match=match)])
     made = prepare(plain, rule) if samples is None else calibrate(plain, samples, match)
     ours = [layer for layer in kernels.walk(made) if isinstance(layer, ActivationRange | QuantizedWeights)]
     ranges = {layer.name: layer for layer in ours if isinstance(layer, ActivationRange)}
-    known = _Known(conversion)
     for name, site, tensor, kind in _sites(made, conversion):
         learned = known.find(tensor, kind)
         if learned is None and samples is None:
@@ -101,6 +102,15 @@ class _Known:
         if tensor not in self.maker:
             return "the input"
         return f"the {'output' if kind == 'output' else 'sums, before the activation,'} of {self.maker[tensor].name!r}"
+
+    def before_relu(self, name):
+        """Whether all that reads the layer's outputs is ReLU layers with a range."""
+        outputs = [key for call in self.conversion.calls if call.layer.name == name for key in call.outputs]
+        after = [call for key in outputs for call in self.readers.get(key, [])]
+        return bool(after) and all(
+            roles.role(call.layer)[0] == roles.RELU and (call.outputs[0], "output") in self.conversion.learned
+            for call in after
+        )
 
     def find(self, tensor, kind):
         """What TFMOT learned of it; else of a tensor after it that has the same range; else what the runtime fixes."""

@@ -56,10 +56,7 @@ def kernel_quantizers(layer):
 
 
 def quantizes(layer):
-    """Whether TFMOT, or the converter after it, computes the layer with int8 weights.
-
-    Where a ReLU layer follows, TFMOT leaves the weights to the converter (`NoOpQuantizeConfig`).
-    """
+    """Whether TFMOT quantizes the weights of the layer, or may leave them to the converter (`NoOpQuantizeConfig`)."""
     if not is_a(layer, "QuantizeWrapper"):
         return False
     return bool(kernel_quantizers(layer)) or type(layer.quantize_config).__name__ == "NoOpQuantizeConfig"

@@ -79,6 +79,34 @@ def test_integers_and_attention(k2: Any, on_arrays: Any) -> None:
     np.testing.assert_allclose(on_arrays(ks.from_tfmot(old), items)[0], on_arrays(old, items)[0], rtol=1e-5, atol=1e-6)
 
 
+def test_a_normalization_that_was_adapted(k2: Any, on_arrays: Any) -> None:
+    x = np.random.default_rng(0).normal(3, 2, (16, 4)).astype(np.float32)
+    layer = k2.layers.Normalization()
+    layer.adapt(x)
+    fixed = k2.layers.Normalization(mean=[1.0, 2.0, 3.0, 4.0], variance=[1.0, 2.0, 3.0, 4.0])
+    for each in (layer, fixed):
+        old = k2.Sequential([k2.Input((4,)), each, k2.layers.Dense(2)])
+        np.testing.assert_allclose(on_arrays(ks.from_tfmot(old), x)[0], on_arrays(old, x)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_layer_that_keras_3_does_not_call(k2: Any) -> None:
+    class Own(k2.layers.Layer):
+        def call(self, inputs: Any, scale: float = 1.0) -> Any:
+            return inputs * scale
+
+    class Own3(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return inputs
+
+    x = k2.Input((4,))
+    old = k2.Model(x, Own(name="mine")(x, scale=2.0))
+    with (
+        keras.saving.custom_object_scope({"Own": Own3}),
+        pytest.raises(ValueError, match="'mine' is not called in Keras 3"),
+    ):
+        ks.from_tfmot(old)
+
+
 def test_half_precision_is_kept(k2: Any) -> None:
     old = k2.Sequential([k2.Input((5,)), k2.layers.Dense(3, dtype=k2.mixed_precision.Policy("mixed_float16"))])
     (layer,) = ks.from_tfmot(old).layers

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import keras_sparse as ks
-from keras_sparse.migration import source, wrappers
+from keras_sparse.migration import wrappers
 from keras_sparse.train import kernels
 from keras_sparse.train.ranges import ActivationRange
 from keras_sparse.train.wrapper import QuantizedWeights
@@ -342,44 +342,11 @@ def test_fixed_ranges(k2: Any, tfmot: Any, quantized: Any, noise: Any) -> None:
         ks.from_tfmot(off)
 
 
-def test_other_schemes_are_refused(k2: Any, tfmot: Any) -> None:
-    from tensorflow_model_optimization.python.core.quantization.keras.experimental.default_n_bit import (
-        default_n_bit_quantize_scheme as n_bit,
-    )
-
-    model = k2.Sequential([k2.Input((6,)), k2.layers.Dense(4, name="dense")])
-    annotated = tfmot.quantization.keras.quantize_annotate_model(model)
-    scheme = n_bit.DefaultNBitQuantizeScheme(num_bits_weight=4, num_bits_activation=8)
-    with tfmot.quantization.keras.quantize_scope():
-        old = tfmot.quantization.keras.quantize_apply(annotated, scheme)
-    with pytest.raises(ValueError, match=r"Layer 'dense' is quantized to 4 bits.*num_bits=4"):
-        ks.from_tfmot(old)
-    with pytest.raises(ValueError, match="Layer 'dense' is annotated, but not quantized yet"):
-        ks.from_tfmot(annotated)
-
-
-def test_weights_that_would_stay_float(k2: Any, quantized: Any, noise: Any) -> None:
-    model = k2.Sequential([k2.Input((6, 6, 3)), k2.layers.Conv2DTranspose(2, 3, name="up"), k2.layers.Conv2D(2, 1)])
-    with pytest.raises(ValueError, match="Layer 'up': TFMOT quantizes its weights, and here they would stay float"):
-        ks.from_tfmot(quantized(model, noise(2, 6, 6, 3)))
-
-
 def test_nothing_with_weights_is_quantized(k2: Any, tfmot: Any) -> None:
     model = k2.Sequential([k2.Input((6,)), k2.layers.ReLU(name="relu"), k2.layers.Dense(4)], name="net")
     old = tfmot.quantization.keras.quantize_apply(annotated(tfmot, k2, model, "relu"))
     with pytest.raises(ValueError, match="no Dense, Conv2D or DepthwiseConv2D layer of 'net'"):
         ks.from_tfmot(old)
-
-
-def test_lambdas_of_a_separable_conv1d(k2: Any, quantized: Any, noise: Any) -> None:
-    model = k2.Sequential([k2.Input((6, 3)), k2.layers.SeparableConv1D(4, 3, name="sep")])
-    with pytest.raises(ValueError, match=r"'sepconv1d_expand.*' \(Lambda\) has no Keras 3 layer"):
-        ks.from_tfmot(quantized(model, noise(2, 6, 3)))
-
-
-def test_wrappers_are_told_by_name(k2: Any) -> None:
-    assert source.is_keras2(k2.Sequential()) and not source.is_keras2(keras.Sequential())
-    assert not wrappers.is_quantizing(k2.layers.Dense(3))
 
 
 def test_a_model_that_was_not_trained(k2: Any, quantized: Any, noise: Any) -> None:
@@ -391,3 +358,19 @@ def test_a_model_that_was_not_trained(k2: Any, quantized: Any, noise: Any) -> No
     found = ours(ks.from_tfmot(old, samples=noise(8, 6)))
     np.testing.assert_allclose(found["x_range"], ([noise(8, 6).min()], [noise(8, 6).max()]))
     assert found["dense_range"] == ([-6.0], [6.0])
+
+
+def test_a_layer_that_was_to_be_left_alone(k2: Any, tfmot: Any, noise: Any) -> None:
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_configs as configs,
+    )
+
+    la, q = k2.layers, tfmot.quantization.keras
+    alone = q.quantize_annotate_layer(la.Dense(4, name="alone"), configs.NoOpQuantizeConfig())
+    last = q.quantize_annotate_layer(la.Dense(2, name="last"))
+    with q.quantize_scope({"NoOpQuantizeConfig": configs.NoOpQuantizeConfig}):
+        old = q.quantize_apply(k2.Sequential([k2.Input((6,)), alone, last]))
+    old(noise(8, 6), training=True)
+    with pytest.raises(ValueError, match="no range for the output of 'alone'"):
+        ks.from_tfmot(old)
+    assert int8_layers(ks.from_tfmot(old, samples=noise(8, 6))) == ["last"]

@@ -109,18 +109,6 @@ def test_a_pruned_model_wrapped_and_stripped(tfmot: Any, pruned: Any, fashion: A
         assert [layer.name for layer in new.layers][:2] == ["conv", "conv_bn"]
 
 
-def test_zeros_of_the_mask_that_the_last_step_undid(tfmot: Any, k2: Any) -> None:
-    """A fit that was stopped in the middle of an epoch: the mask says what the wrapped model computes with."""
-    model = k2.Sequential([k2.Input((4,)), k2.layers.Dense(4, name="dense")])
-    wrapped = tfmot.sparsity.keras.prune_low_magnitude(model)
-    (layer,) = wrapped.layers
-    mask = np.eye(4, dtype=np.float32)
-    layer.pruning_vars[0][1].assign(mask)
-    layer.pruning_vars[0][0].assign(np.full((4, 4), 3.0))
-    np.testing.assert_array_equal(ks.from_tfmot(wrapped).layers[0].kernel, 3 * mask)
-
-
-@pytest.mark.slow
 def test_a_qat_model(qat: Any, fashion: Any, tmp_path: Path) -> None:
     new = ks.from_tfmot(qat)
     assert agreement(new, qat, fashion) >= 0.985
@@ -147,24 +135,6 @@ def test_a_pqat_model(pqat: Any, fashion: Any, tmp_path: Path) -> None:
     assert accuracy(new, fashion) > accuracy(pqat, fashion) - 0.02
 
 
-def test_the_mask_of_pqat_counts_though_the_variable_is_not_zero(tfmot: Any, k2: Any) -> None:
-    """As after `load_weights` into a model whose mask was made from other weights."""
-    model = k2.Sequential([k2.Input((4,)), k2.layers.Dense(4, name="dense")])
-    model.set_weights([np.eye(4, dtype=np.float32), np.zeros(4, np.float32)])
-    q = tfmot.quantization.keras
-    old = q.quantize_apply(
-        q.quantize_annotate_model(model), tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme()
-    )
-    x = np.eye(4, dtype=np.float32)
-    old(x, training=True)
-    kernel = next(weight for weight in old.layers[-1].weights if weight.name == "dense/kernel:0")
-    kernel.assign(np.full((4, 4), 1.0))
-    new = ks.from_tfmot(old)
-    np.testing.assert_array_equal(new.get_layer("dense").layer.kernel, np.eye(4))
-    np.testing.assert_allclose(new.predict(x, verbose=0), old.predict(x, verbose=0), atol=1e-5)
-
-
-@pytest.mark.slow
 def test_the_source_is_not_changed(qat: Any, pruned: Any) -> None:
     for old in (qat, pruned):
         before = [weight.numpy().tobytes() for weight in old.weights]
