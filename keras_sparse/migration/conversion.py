@@ -30,9 +30,10 @@ class Conversion:
         quantizes: whether the model is quantized at all.
     """
 
-    def __init__(self):
+    def __init__(self, made=None):
         self.calls, self.inputs, self.learned, self.int8, self.quantizes = [], [], {}, {}, False
-        self.made, self.names, self.alive = {}, set(), []
+        self.made = {} if made is None else made  # models inside the model may share layers with it
+        self.names, self.alive = set(), []
 
     def model(self, old):
         """The Keras 3 model: Sequential or functional as `old` is, and functional where that is quantized."""
@@ -43,10 +44,11 @@ class Conversion:
         }
         self.names = {each.name for each in found.values()}
         if source.is_sequential(old) and not self.quantizes:
+            fresh = [call.layer for call in graph.calls if id(call.layer) not in self.made]
             new = [self.layer(call.layer) for call in graph.calls]
             made = keras.Sequential([*found.values(), *new], name=_plain(old.name))
-            for call in graph.calls:
-                self.fill(call.layer, self.made[id(call.layer)].input, {})
+            for layer in fresh:
+                self.fill(layer, self.made[id(layer)].input, {})
             return made
         inputs = source.replace(graph.inputs, found.__getitem__)
         self.inputs = [id(each) for each in keras.tree.flatten(inputs)]
@@ -88,7 +90,7 @@ class Conversion:
     def layer(self, old):
         """The Keras 3 layer for `old`, the same one each time."""
         if id(old) not in self.made:
-            self.made[id(old)] = Conversion().model(old) if source.is_keras2(old) else self.new(old)
+            self.made[id(old)] = Conversion(self.made).model(old) if source.is_keras2(old) else self.new(old)
         return self.made[id(old)]
 
     def new(self, old):

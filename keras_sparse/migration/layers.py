@@ -9,7 +9,7 @@ BASE_ARGUMENTS = {"name", "dtype", "trainable", "activity_regularizer"}
 """Arguments that every Keras 3 layer takes."""
 
 WITHOUT_EFFECT = {"batch_input_shape", "build_config", "input_length", "implementation", "query_shape", "key_shape"}
-WITHOUT_EFFECT |= {"value_shape", "build_input_shape"}
+WITHOUT_EFFECT |= {"value_shape", "build_input_shape", "rng_type", "force_generator"}
 """Arguments of Keras 2 that say how a layer is built or run, not what it computes; Keras 3 has none of them."""
 
 RENAMED = {("LeakyReLU", "alpha"): "negative_slope", ("DepthwiseConv2D", "depthwise_kernel"): "kernel"}

@@ -24,6 +24,8 @@ def check(old, new, arguments, kwargs):
     """
     rng = np.random.default_rng(0)
     structure = (arguments, kwargs)
+    if getattr(old, "stateful", False):
+        return  # its state would move
     if any("string" in str(each.dtype) for each in keras.tree.flatten(structure) if _is_tensor(each)):
         return  # no numbers to compare
     inputs, named = keras.tree.map_structure(lambda each: _drawn(each, rng) if _is_tensor(each) else each, structure)

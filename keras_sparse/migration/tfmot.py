@@ -15,7 +15,8 @@ def from_tfmot(model, samples=None):
     stripped, quantized by `quantize_model` or `quantize_apply` (of the whole model or of annotated layers), with or
     without `Default8BitPrunePreserveQuantizeScheme`. Float weights are the same, bit for bit; where a mask of TFMOT
     holds weights at zero they are zero. Layers have their names from before TFMOT wrapped them, without "/".
-    Compile the result before training: losses, metrics and the optimizer's state are not taken along.
+    Compile the result before training: losses, metrics and the optimizer's state are not taken along. Each layer that
+    TFMOT does not quantize is run once beside its Keras 3 counterpart, on random inputs, and must say the same.
 
     A quantized model comes back prepared, as by `ks.prepare`, with quantization on: `ks.export` writes an int8 file of
     it, `ks.Sparsify` trains it on. Its predictions differ from TFMOT's by int8 rounding, because the scheme does:
@@ -34,8 +35,8 @@ def from_tfmot(model, samples=None):
 
     Args:
         model: a built Sequential or functional model of tf_keras, or the path of an `.h5` file, SavedModel folder or
-            `.keras` file of Keras 2; files need tf_keras installed. A model inside a model stays one, unless
-            it is quantized: then its layers become layers of the result.
+            `.keras` file of Keras 2, which tf_keras loads (a quantized one not from `.keras`: TFMOT fails there). A
+            model inside a model stays one, unless it is quantized: then its layers become layers of the result.
         samples: inputs to measure ranges on that int8 layers need and TFMOT has not learned, as for `ks.calibrate`.
             Models of which only some layers were annotated may need them.
 
@@ -43,8 +44,8 @@ def from_tfmot(model, samples=None):
         A Keras 3 model.
 
     Raises:
-        ValueError: a layer has no counterpart in Keras 3 or is quantized in a way that this package does not know, or
-            a range is missing; the layer is named.
+        ValueError: a layer has no counterpart in Keras 3, computes something else there (`hard_sigmoid`), or is
+            quantized in a way that this package does not know, or a range is missing; the layer is named.
         ImportError: tf_keras, or TFMOT, is needed to load a file and is not installed.
 
     Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only

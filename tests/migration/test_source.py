@@ -51,6 +51,17 @@ def test_a_graph_with_everything(k2: Any, noise: Any, on_arrays: Any) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("sequential", [True, False])
+def test_a_layer_shared_with_a_model_inside(sequential: bool, k2: Any, noise: Any, on_arrays: Any) -> None:
+    shared, x, z = k2.layers.Dense(4, name="shared"), k2.Input((4,)), k2.Input((4,))
+    inner = k2.Sequential([k2.Input((4,)), shared]) if sequential else k2.Model(z, shared(z))
+    for build in (lambda: inner(shared(x)), lambda: shared(inner(x))):
+        old = k2.Model(x, build())
+        new = ks.from_tfmot(old)
+        assert new.count_params() == old.count_params() == 20
+        np.testing.assert_allclose(on_arrays(new, noise(2, 4))[0], on_arrays(old, noise(2, 4))[0], rtol=1e-5)
+
+
 def test_structures_of_inputs_and_outputs(k2: Any, noise: Any) -> None:
     a, b = k2.Input((3,), name="a"), k2.Input((3,), name="b")
     new = ks.from_tfmot(k2.Model({"a": a, "b": b}, {"sum": k2.layers.Add(name="add")([a, b])}))
