@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import keras_sparse as ks
+from keras_sparse.migration import layers
 
 IMAGE, SEQUENCE, VECTOR = (8, 8, 3), (6, 4), (5,)
 
@@ -165,3 +166,14 @@ def test_an_operation_of_tensorflow(k2: Any) -> None:
     old = k2.Model(x, k2.layers.Dense(5)(x) + 1.0)
     with pytest.raises(ValueError, match=r"'tf.__operators__.add' \(TFOpLambda\).*TensorFlow operation"):
         ks.from_tfmot(old)
+
+
+def test_weights_are_found_by_name(k2: Any) -> None:
+    """An old wrapper of TFMOT lists the bias first."""
+    old, new = k2.layers.DepthwiseConv2D(3, name="dw"), keras.layers.DepthwiseConv2D(3)
+    new.build((None, 8, 8, 2))
+    kernel, bias = np.ones((3, 3, 2, 1), np.float32), np.zeros(2, np.float32)
+    layers.copy_weights([("bias", bias), ("depthwise_kernel", kernel)], old, new)
+    np.testing.assert_array_equal(new.kernel, kernel)
+    with pytest.raises(ValueError, match=r"Layer 'dw' \(DepthwiseConv2D\).*shapes.*Received: \[\(2,\)\]"):
+        layers.copy_weights([("bias", bias)], old, new)
