@@ -45,7 +45,10 @@ def test_mlperf_tiny_as_keras_3_loads_it(name: str, k2: Any, shared: Path, noise
     np.testing.assert_array_equal(on_arrays(ours, x)[0], on_arrays(theirs, x)[0])
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".keras", ""])
+FOLDER = pytest.param("", marks=pytest.mark.slow, id="SavedModel")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras", FOLDER])
 def test_files_of_pruned_models(suffix: str, k2: Any, tfmot: Any, tmp_path: Path, noise: Any, on_arrays: Any) -> None:
     model = k2.Sequential([k2.Input((6,)), k2.layers.Dense(5, name="dense"), k2.layers.Dense(2)])
     wrapped = tfmot.sparsity.keras.prune_low_magnitude(model)
@@ -55,7 +58,7 @@ def test_files_of_pruned_models(suffix: str, k2: Any, tfmot: Any, tmp_path: Path
     np.testing.assert_allclose(on_arrays(new, noise(4, 6))[0], on_arrays(model, noise(4, 6))[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("suffix", [".h5", ""])
+@pytest.mark.parametrize("suffix", [".h5", FOLDER])
 def test_files_of_quantized_models(suffix: str, k2: Any, quantized: Any, tmp_path: Path, noise: Any) -> None:
     model = k2.Sequential([k2.Input((6,), name="x"), k2.layers.Dense(5, activation="relu", name="dense")])
     old = quantized(model, noise(8, 6))

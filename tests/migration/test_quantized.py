@@ -122,7 +122,7 @@ def test_a_model_that_learns_on(pair: Any, noise: Any) -> None:
     assert 0.98 < moved < 1.0  # by an average with momentum 0.99 from TFMOT's, not from nothing
 
 
-def test_residual_and_concatenation(k2: Any, quantized: Any, noise: Any, on_arrays: Any, tmp_path: Path) -> None:
+def test_residual_and_concatenation(k2: Any, quantized: Any, noise: Any, on_arrays: Any) -> None:
     la = k2.layers
     image = k2.Input((8, 8, 3), name="image")
     x = la.Conv2D(4, 3, padding="same", activation="relu", name="conv1")(image)
@@ -138,7 +138,6 @@ def test_residual_and_concatenation(k2: Any, quantized: Any, noise: Any, on_arra
     ends = [theirs(old, "quant_conv1", "post_activation"), theirs(old, "quant_relu", "output")]
     assert sorted(zip(*found[shared], strict=True)) == sorted((low[0], high[0]) for low, high in ends)
     close(on_arrays(new, noise(16, 8, 8, 3))[0], on_arrays(old, noise(16, 8, 8, 3))[0])
-    assert ks.export(new, tmp_path / "m.tflite", samples=noise(8, 8, 8, 3)).report.float_operations == ()
 
 
 def close(made: np.ndarray, wanted: np.ndarray, part: float = 0.05) -> None:
