@@ -3,6 +3,7 @@
 from keras_sparse.exporting.artifact import Artifact
 from keras_sparse.exporting.edge import bundle
 from keras_sparse.exporting.export import export
+from keras_sparse.migration.tfmot import from_tfmot
 from keras_sparse.packing.pack import pack
 from keras_sparse.packing.unpack import unpack
 from keras_sparse.pattern import Block, NofM, Unstructured
@@ -11,6 +12,7 @@ from keras_sparse.report.benchmark import benchmark
 from keras_sparse.report.explain import explain
 from keras_sparse.report.recommend import recommend
 from keras_sparse.report.sparsity import sparsity
+from keras_sparse.saving.weights import load_weights, save_weights
 from keras_sparse.schedule import Constant, Cubic, Linear, OneShot
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.train.calibrate import calibrate
@@ -39,9 +41,12 @@ __all__ = [
     "calibrate",
     "explain",
     "export",
+    "from_tfmot",
+    "load_weights",
     "pack",
     "prepare",
     "recommend",
+    "save_weights",
     "sparsity",
     "strip",
     "unpack",

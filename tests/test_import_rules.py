@@ -71,6 +71,16 @@ PACKING = (
     "keras_sparse.report.tables",
 )
 TFLITE, ONNX = "keras_sparse/exporting/**/tflite*.py", "keras_sparse/exporting/**/onnx*.py"
+MIGRATION = (
+    *NOUNS,
+    "keras_sparse.migration",
+    "keras_sparse.train",
+    "keras",
+    "h5py",
+    "tf_keras",
+    "tensorflow_model_optimization",
+)
+SAVING = (*NOUNS, "keras_sparse.saving", "keras_sparse.encoding", "keras_sparse.exporting.atomic", "keras", "h5py")
 PRIVATE = ("keras.src", "keras._*")
 # fmt: off
 RULES = (
@@ -83,6 +93,9 @@ RULES = (
     Rule("keras_sparse/packing/**/*.py",  PACKING),
     Rule("keras_sparse/runtime/**/*.py",  (*NOUNS, "keras_sparse.runtime", *RUNTIMES)),
     Rule("keras_sparse/train/**/*.py",    (*NOUNS, TARGETS, "keras_sparse.train", "keras"), PRIVATE),
+    Rule("keras_sparse/train/**/*.py",    (*NOUNS, "keras_sparse.train", "keras"),       PRIVATE),
+    Rule("keras_sparse/migration/**/*.py", MIGRATION,                                    PRIVATE),
+    Rule("keras_sparse/saving/**/*.py",   SAVING,                                        PRIVATE),
     Rule("keras_sparse/exporting/**/*.py", EXPORT,                                       PRIVATE, but=(TFLITE, ONNX)),
     Rule(TFLITE,                          (*EXPORT, "tensorflow", "flatbuffers"),        PRIVATE),
     # onnx raises the errors of protobuf; tf2onnx wants the shapes of its inputs as tensorflow.TensorSpec
@@ -195,6 +208,8 @@ TREE = {
     "keras_sparse/runtime/litert.py": "from ai_edge_litert.interpreter import Interpreter",
     "keras_sparse/train/callback.py": "import keras\nfrom keras_sparse.pattern import NofM\nkeras.ops.abs",
     "keras_sparse/train/strip.py": "from . import callback",
+    "keras_sparse/migration/keras2.py": "def load():\n    import tf_keras",
+    "keras_sparse/saving/weights.py": "import h5py\nfrom keras_sparse.exporting.atomic import write_atomically",
     "keras_sparse/exporting/bundle.py": "from keras_sparse.train.strip import strip",
     "keras_sparse/exporting/tflite.py": "import tensorflow as tf",
     "keras_sparse/exporting/onnx.py": "def export():\n    import tf2onnx",
@@ -240,6 +255,8 @@ def test_a_tree_that_keeps_the_rules_passes(tmp_path: Path) -> None:
         ("edge/keras_sparse_edge/bundle.py", "import keras_sparse", "bundle.py:1: keras_sparse is not"),
         ("edge/keras_sparse_edge/bundle.py", "import tensorflow.lite", "tensorflow.lite"),
         ("keras_sparse/runtime/litert.py", "import keras", "litert.py:1: keras is not"),
+        ("keras_sparse/migration/keras2.py", "import tensorflow", "keras2.py:1: tensorflow is not"),
+        ("keras_sparse/saving/weights.py", "import keras.src.ops", "weights.py:1: keras.src.ops"),
         ("edge/keras_sparse_edge/bundle.py", "import requests", "requests"),
         ("examples/prune.py", "from keras_sparse.train import x", "keras_sparse.train.x"),
         ("benchmarks/size.py", "import keras_sparse.exporting", "keras_sparse.exporting is not"),
