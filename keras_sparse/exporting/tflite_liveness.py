@@ -1,0 +1,119 @@
+"""Which channels must stay: those that an output depends on, and those that cannot be told apart from them."""
+
+import numpy as np
+
+from keras_sparse.exporting import tflite_links as links
+from keras_sparse.exporting import tflite_ranges as ranges
+
+OUTPUT = "they are an output of the graph"
+INPUT = "they are an input of the graph"
+LAST = "no tensor loses all its channels, nor all but one where weights have a scale for each"
+# With one scale left, FULLY_CONNECTED takes its multiplier from float32 instead of float64.
+
+
+class Channels:
+    """All channels of a graph, in groups that stay or go together.
+
+    Args:
+        graph: the `Graph`.
+        layers: its layers, after `fold`: a channel whose weights are all zero is not read.
+        known: the ranges of all channels.
+    """
+
+    def __init__(self, graph, layers, known):
+        self._graph, self._layers, self._known, self._start, count = graph, layers, known, {}, 0
+        for tensor, (lowest, _) in known.items():
+            self._start[tensor] = count
+            count += len(lowest)
+        self._parent, self._causes = np.arange(count), {}
+        understood = self._tied()
+        self._keep_all(graph.graph.outputs, OUTPUT)
+        self._keep_all(graph.graph.inputs, INPUT)
+        for place, operator in enumerate(graph.operators):
+            if place not in layers:
+                self._keep_all(set(map(int, operator.inputs)) - understood[place], f"{title(graph, place)} reads them")
+            if place not in layers and not understood[place]:
+                self._keep_all(operator.outputs, f"{title(graph, place)} makes them")
+        self._keep_what_is_read()
+        while self._keep_a_last_one():
+            self._keep_what_is_read()
+
+    def kept(self, tensor):
+        """A mask of the channels of a tensor."""
+        start = self._start[tensor]
+        return np.array([self._root(start + i) in self._causes for i in range(len(self._known[tensor][0]))])
+
+    def cause(self, tensor, channel):
+        """Why a channel that is kept stays, in words."""
+        return self._causes[self._root(self._start[tensor] + channel)]
+
+    def _root(self, place):
+        while self._parent[place] != place:
+            self._parent[place] = place = self._parent[self._parent[place]]
+        return int(place)
+
+    def _tied(self):
+        """Ties what operations tie; returns, for each place, the sources whose channels the operation tells apart."""
+        understood = {}
+        for place, operator in enumerate(self._graph.operators):
+            layer = self._layers.get(place)
+            found = links.find(self._graph, operator) if layer is None else []
+            if layer is not None and layer.depthwise:
+                found = [links.Link(layer.source, layer.inputs, layer.result, np.arange(len(layer.inputs)))]
+            for link in found or ():
+                if not link.broadcast:
+                    starts = self._start[link.source], self._start[link.result]
+                    for one, other in zip(starts[0] + link.inputs, starts[1] + link.outputs, strict=True):
+                        self._parent[self._root(one)] = self._root(other)
+            understood[place] = {link.source for link in found or ()}
+        return understood
+
+    def _keep(self, tensor, channels, cause):
+        """Whether any of them was free to go before."""
+        new = {self._root(self._start[tensor] + int(channel)) for channel in channels} - self._causes.keys()
+        self._causes.update(dict.fromkeys(new, cause))
+        return bool(new)
+
+    def _keep_all(self, tensors, cause):
+        for tensor in map(int, tensors):
+            if tensor in self._start:
+                self._keep(tensor, range(len(self._known[tensor][0])), cause)
+
+    def _keep_what_is_read(self):
+        """What an output channel that stays reads with a weight that is not zero, stays; until nothing changes."""
+        changed = True
+        while changed:
+            changed = False
+            for place, layer in reversed(self._layers.items()):
+                if not layer.depthwise:
+                    read = layer.weights[self.kept(layer.result)].any((0, 1))
+                    still = ranges.constant(self._known[layer.source])
+                    name = title(self._graph, place)
+                    why = "the border of its output" if len(layer.windows) > 1 else "its range"
+                    changed |= self._keep(layer.source, np.flatnonzero(read & ~still), f"{name} reads them")
+                    changed |= self._keep(
+                        layer.source, np.flatnonzero(read & still), f"{name} has no bias that fits {why} without them"
+                    )
+
+    def _keep_a_last_one(self):
+        for operator in reversed(self._graph.operators):
+            for tensor in map(int, operator.outputs):
+                if tensor in self._start:
+                    kept, still = self.kept(tensor), ranges.constant(self._known[tensor])
+                    missing = min(self._least(operator), len(kept)) - kept.sum()
+                    order = np.flatnonzero(~kept)[np.argsort(~still[~kept], kind="stable")]
+                    if missing > 0 and self._keep(tensor, order[:missing], LAST):
+                        return True
+        return False
+
+    def _least(self, operator):
+        layer = next((each for each in self._layers.values() if each.operator is operator), None)
+        return 1 if layer is None else 1 + (layer.scales > 1)
+
+
+def title(graph, place):
+    """An operation in words: its kind and the name of its output."""
+    operator = graph.operators[place]
+    name = graph.tensors[operator.outputs[0]].name if len(operator.outputs) else b""
+    name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+    return f"{graph.name(operator)} {name!r}"
