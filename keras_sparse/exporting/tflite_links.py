@@ -33,12 +33,27 @@ def find(graph, operator):
     return rule(graph, operator)
 
 
+def block(graph, operator):
+    """The size of the groups of channels that a kernel of LiteRT's own rounds otherwise than the rest, or `None`.
+
+    Vector instructions cut off where the code for the rest rounds. Kernels of XNNPACK round all channels alike.
+    """
+    name, options = graph.name(operator), operator.builtinOptions
+    return BLOCK.get(name) if name != "MEAN" or (options is not None and options.keepDims) else None
+
+
 def width(graph, tensor):
     """The number of channels of an int8 tensor, `None` for one that has no channels to remove."""
     if tensor < 0 or not is_int8(graph, tensor) or graph.tensors[tensor].isVariable or grid(graph, tensor) is None:
         return None
     size = shape(graph, tensor)
     return None if size is None else (size[-1] or None) if size else 1
+
+
+def _product(graph, operator):
+    """With a rest, which elements are in it would depend on the number of channels."""
+    channels = width(graph, int(operator.outputs[0]))
+    return None if channels % BLOCK["MUL"] else _elementwise(graph, operator)
 
 
 def _same(graph, operator):
@@ -107,8 +122,10 @@ def _elementwise(graph, operator):
     return links
 
 
+BLOCK = {"DEPTHWISE_CONV_2D": 8, "MEAN": 16, "MUL": 16}
 RULES = {
-    **dict.fromkeys(("ADD", "SUB", "MUL"), _elementwise),
+    **dict.fromkeys(("ADD", "SUB"), _elementwise),
+    "MUL": _product,
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), _same),
     **dict.fromkeys(("RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "QUANTIZE"), _same),
     **dict.fromkeys(("HARD_SWISH", "LOGISTIC", "TANH"), _same),

@@ -11,6 +11,10 @@ LAST = "no tensor loses all its channels, nor all but one where weights have a s
 # With one scale left, FULLY_CONNECTED takes its multiplier from float32 instead of float64.
 
 
+BLOCKS = "without delegates, LiteRT rounds whole groups of 8 or 16 channels otherwise than the rest"
+# Channels of whole groups must stay in whole groups, and the rest in the rest.
+
+
 class Channels:
     """All channels of a graph, in groups that stay or go together.
 
@@ -35,7 +39,7 @@ class Channels:
             if place not in layers and not understood[place]:
                 self._keep_all(operator.outputs, f"{title(graph, place)} makes them")
         self._keep_what_is_read()
-        while self._keep_a_last_one():
+        while self._keep_a_last_one() or self._complete_blocks():
             self._keep_what_is_read()
 
     def kept(self, tensor):
@@ -90,21 +94,40 @@ class Channels:
                     still = ranges.constant(self._known[layer.source])
                     name = title(self._graph, place)
                     why = "the border of its output" if len(layer.windows) > 1 else "its range"
-                    changed |= self._keep(layer.source, np.flatnonzero(read & ~still), f"{name} reads them")
+                    changed |= self._keep(layer.source, np.flatnonzero(read & ~still), f"{name} reads what becomes of them")
                     changed |= self._keep(
                         layer.source, np.flatnonzero(read & still), f"{name} has no bias that fits {why} without them"
                     )
 
     def _keep_a_last_one(self):
+        """Whether a tensor would have lost all its channels."""
         for operator in reversed(self._graph.operators):
-            for tensor in map(int, operator.outputs):
-                if tensor in self._start:
-                    kept, still = self.kept(tensor), ranges.constant(self._known[tensor])
-                    missing = min(self._least(operator), len(kept)) - kept.sum()
-                    order = np.flatnonzero(~kept)[np.argsort(~still[~kept], kind="stable")]
-                    if missing > 0 and self._keep(tensor, order[:missing], LAST):
-                        return True
+            for tensor in self._start.keys() & set(map(int, operator.outputs)):
+                count = len(self._known[tensor][0])
+                if self._keep_some(tensor, 0, count, min(self._least(operator), count), LAST):
+                    return True
         return False
+
+    def _complete_blocks(self):
+        """Whether a kernel that takes channels in blocks would have got some that are not whole."""
+        for operator in reversed(self._graph.operators):
+            block, tensor = links.block(self._graph, operator), int(operator.outputs[0]) if len(operator.outputs) else -1
+            if block is not None and tensor in self._start:
+                kept = self.kept(tensor)
+                whole = len(kept) // block * block
+                count = -(-kept[:whole].sum() // block) * block
+                if self._keep_some(tensor, 0, whole, count, BLOCKS):
+                    return True
+                if self._keep_some(tensor, whole, len(kept), min(1, len(kept) - whole), BLOCKS):
+                    return True
+        return False
+
+    def _keep_some(self, tensor, start, stop, count, cause):
+        """Keeps channels from `start` to `stop` until `count` of them stay, constant ones first."""
+        kept, still = self.kept(tensor), ranges.constant(self._known[tensor])
+        free = [at for at in range(start, stop) if not kept[at]]
+        missing = count - int(kept[start:stop].sum())
+        return missing > 0 and self._keep(tensor, sorted(free, key=lambda at: not still[at])[:missing], cause)
 
     def _least(self, operator):
         layer = next((each for each in self._layers.values() if each.operator is operator), None)
@@ -113,7 +136,11 @@ class Channels:
 
 def title(graph, place):
     """An operation in words: its kind and the name of its output."""
-    operator = graph.operators[place]
-    name = graph.tensors[operator.outputs[0]].name if len(operator.outputs) else b""
-    name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
-    return f"{graph.name(operator)} {name!r}"
+    return f"{graph.name(graph.operators[place])} {output_name(graph, place)!r}"
+
+
+def output_name(graph, place):
+    """The name of an operation's output; the first one where the converter put those of all that it fused."""
+    outputs = graph.operators[place].outputs
+    name = graph.tensors[outputs[0]].name if len(outputs) else ""
+    return (name.decode("utf-8", "replace") if isinstance(name, bytes) else name or "").split(";")[0]

@@ -9,12 +9,12 @@ from keras_sparse.exporting import tflite_links as links
 from keras_sparse.exporting.tflite_layers import grid, shape
 from keras_sparse.exporting.tflite_rounding import (
     HIGHEST,
-    INT32,
     LIMITS,
     LOWEST,
     activated,
     error,
     levels,
+    multiplied,
     overflows,
     requantized,
 )
@@ -114,16 +114,20 @@ def _mean(graph, operator, found, known, scale, zero):
     low, high = _offsets(graph, found[0], known)
     ratio = source_scale / scale
     size, axes = shape(graph, found[0].source), np.ravel(graph.constant(int(operator.inputs[1])))
-    summed = error(ratio / math.prod(size[axis] or 1 for axis in axes))
-    errors = np.where((low == 0) & (high == 0), 0.0, summed)
-    together = levels(low * ratio + zero, high * ratio + zero, errors)
-    # Some kernels round the mean of what is stored and the zero point apart from each other.
-    apart = levels((low + source_zero) * ratio, (low + source_zero) * ratio, summed, INT32)
-    shift = levels(source_zero * ratio, source_zero * ratio, summed, INT32)
-    certain = (low == high) & (together[0] == together[1]) & (apart[0] == apart[1]) & (shift[0] == shift[1])
-    same = certain & (together[0] == np.clip(apart[0] - shift[0] + zero, LOWEST, HIGHEST))
-    wide = levels(low * ratio + zero, high * ratio + zero, MEAN_ERROR + summed)
-    return tuple(np.where(same, one, other) for one, other in zip(together, wide, strict=True))
+    count = math.prod(size[axis] or 1 for axis in axes)
+    errors = np.where((low == 0) & (high == 0), 0.0, error(ratio / count))
+    lowest, highest = levels(low * ratio + zero, high * ratio + zero, errors)
+    # TFLite's own kernel for height and width rounds the mean of what is stored and the zero point apart.
+    shift = np.float32(source_zero) * np.float32(source_scale) / np.float32(scale)
+    shift = zero - int(shift + np.copysign(np.float32(0.5), shift))
+    step = np.float32(source_scale) / (np.float32(count) * np.float32(scale))
+    for at in np.flatnonzero((low == high) & (lowest == highest)):
+        for made in multiplied(int(low[at] + source_zero) * count, float(step)):
+            lowest[at] = min(lowest[at], max(made + shift, LOWEST))
+            highest[at] = max(highest[at], min(made + shift, HIGHEST))
+    same = (low == high) & (lowest == highest)
+    wide = levels(low * ratio + zero, high * ratio + zero, MEAN_ERROR + error(ratio / count))
+    return tuple(np.where(same, one, other) for one, other in zip((lowest, highest), wide, strict=True))
 
 
 def _offsets(graph, link, known):

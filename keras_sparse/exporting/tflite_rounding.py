@@ -5,6 +5,8 @@ in float32 or shift in another order; Arm's differ from x86's at ties. So a leve
 half a level of the value and the error of the least exact kernel; it is certain if no other one is possible.
 """
 
+import math
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
@@ -61,3 +63,27 @@ def activated(lowest, highest, activation, scale, zero_point):
             first, last = levels(value, value, 0.0 if limit == 0 else SLACK)
             lowest, highest = bound(lowest, first), bound(highest, last)
     return lowest, highest
+
+
+def multiplied(value, multiplier):
+    """All that TFLite's kernels can make of an int32 times a real number.
+
+    They round once; before and after a shift, where ties go away from zero or up; or cut off before it.
+
+    >>> multiplied(-1152, 0.112), multiplied(-3, 0.5)
+    ({-129}, {-2, -1})
+    """
+    fraction, exponent = math.frexp(multiplier)
+    fixed, right = round(fraction * 2**31), max(-exponent, 0)
+    product = (value << max(exponent, 0)) * fixed
+    high = _shifted(abs(product), 31)
+    away = _shifted(high, right)
+    up = _shifted(high if product >= 0 else -high, right)
+    # What cuts off shifts by one at least, and has shifted left before for that.
+    cut = _shifted((product << (right == 0)) >> 31, max(right, 1))
+    return {away if product >= 0 else -away, up, _shifted(product, 31 + right), cut}
+
+
+def _shifted(value, bits):
+    """A shift to the right that rounds to the nearest integer, ties up."""
+    return value if bits == 0 else (value + (1 << (bits - 1))) >> bits

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_sparse.exporting import tflite_fold, tflite_layers, tflite_model, tflite_ranges, tflite_removal
 from keras_sparse.exporting.tflite_file import DAMAGE
-from keras_sparse.exporting.tflite_liveness import Channels, title
+from keras_sparse.exporting.tflite_liveness import Channels, output_name
 from keras_sparse.exporting.tflite_model import TYPES, Graph
 
 RANGES = {TYPES["int8"]: (-128, 127), TYPES["uint8"]: (0, 255), TYPES["int16"]: (-32768, 32767)}
@@ -76,10 +76,10 @@ def _shrink(data, model):
 def _reports(graph, layers, left, known, channels, before):
     reports = []
     for place in sorted([*layers, *left]):
-        kind, name = title(graph, place).split(" ", 1)
+        kind, name = graph.name(graph.operators[place]), output_name(graph, place)
         if place in left:
             size = tflite_layers.shape(graph, int(graph.operators[place].outputs[0])) or (0,)
-            reports.append(LayerReport(name[1:-1], kind, size[-1] or 0, 0, 0, 0, "", left[place]))
+            reports.append(LayerReport(name, kind, size[-1] or 0, 0, 0, 0, "", left[place]))
             continue
         layer = layers[place]
         kept, read = channels.kept(layer.result), channels.kept(layer.source)
@@ -88,7 +88,7 @@ def _reports(graph, layers, left, known, channels, before):
         old, new = (np.count_nonzero(_part(layer, each, kept, read)) for each in (before[place], layer.weights))
         stay = "; ".join(f"{count} stay: {cause}" for cause, count in causes.items())
         removed = int((~kept).sum())
-        reports.append(LayerReport(name[1:-1], kind, len(kept), int(constant.sum()), removed, int(old - new), stay, ""))
+        reports.append(LayerReport(name, kind, len(kept), int(constant.sum()), removed, int(old - new), stay, ""))
     return tuple(reports)
 
 
