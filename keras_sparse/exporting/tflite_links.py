@@ -28,9 +28,18 @@ class Link:
 def find(graph, operator):
     """The links of an operation; `None` where its channels cannot be told apart."""
     rule = RULES.get(graph.name(operator))
-    if rule is None or any(width(graph, each) is None for each in operator.outputs):
+    if rule is None or any(width(graph, int(each)) is None for each in operator.outputs):
         return None
     return rule(graph, operator)
+
+
+def tied(graph, operator):
+    """The links of an operation where channels can be removed; `None` where they cannot be."""
+    name = graph.name(operator)
+    # What takes elements in blocks across channels has no rest only where the channels are whole blocks.
+    if name in ACROSS and (width(graph, int(operator.outputs[0])) or 0) % BLOCKS[name]:
+        return None
+    return find(graph, operator)
 
 
 def block(graph, operator):
@@ -39,7 +48,7 @@ def block(graph, operator):
     Vector instructions cut off where the code for the rest rounds. Kernels of XNNPACK round all channels alike.
     """
     name, options = graph.name(operator), operator.builtinOptions
-    return BLOCK.get(name) if name != "MEAN" or (options is not None and options.keepDims) else None
+    return BLOCKS.get(name) if name != "MEAN" or (options is not None and options.keepDims) else None
 
 
 def width(graph, tensor):
@@ -48,12 +57,6 @@ def width(graph, tensor):
         return None
     size = shape(graph, tensor)
     return None if size is None else (size[-1] or None) if size else 1
-
-
-def _product(graph, operator):
-    """With a rest, which elements are in it would depend on the number of channels."""
-    channels = width(graph, int(operator.outputs[0]))
-    return None if channels % BLOCK["MUL"] else _elementwise(graph, operator)
 
 
 def _same(graph, operator):
@@ -122,10 +125,10 @@ def _elementwise(graph, operator):
     return links
 
 
-BLOCK = {"DEPTHWISE_CONV_2D": 8, "MEAN": 16, "MUL": 16}
+BLOCKS = {"DEPTHWISE_CONV_2D": 8, "MEAN": 16, "MUL": 16, "QUANTIZE": 16}
+ACROSS = ("MUL", "QUANTIZE")
 RULES = {
-    **dict.fromkeys(("ADD", "SUB"), _elementwise),
-    "MUL": _product,
+    **dict.fromkeys(("ADD", "SUB", "MUL"), _elementwise),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), _same),
     **dict.fromkeys(("RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "QUANTIZE"), _same),
     **dict.fromkeys(("HARD_SWISH", "LOGISTIC", "TANH"), _same),

@@ -7,9 +7,9 @@ from keras_sparse.exporting import tflite_ranges as ranges
 
 OUTPUT = "they are an output of the graph"
 INPUT = "they are an input of the graph"
+STORED = "they are stored in the file"
 LAST = "no tensor loses all its channels, nor all but one where weights have a scale for each"
 # With one scale left, FULLY_CONNECTED takes its multiplier from float32 instead of float64.
-
 
 BLOCKS = "without delegates, LiteRT rounds whole groups of 8 or 16 channels otherwise than the rest"
 # Channels of whole groups must stay in whole groups, and the rest in the rest.
@@ -33,6 +33,11 @@ class Channels:
         understood = self._tied()
         self._keep_all(graph.graph.outputs, OUTPUT)
         self._keep_all(graph.graph.inputs, INPUT)
+        made = {int(tensor) for operator in graph.operators for tensor in operator.outputs}
+        sources = {layer.source for layer in layers.values()}
+        self._keep_all(
+            [each for each in known if each not in made and (each in sources or graph.constant(each) is None)], STORED
+        )
         for place, operator in enumerate(graph.operators):
             if place not in layers:
                 self._keep_all(set(map(int, operator.inputs)) - understood[place], f"{title(graph, place)} reads them")
@@ -61,7 +66,7 @@ class Channels:
         understood = {}
         for place, operator in enumerate(self._graph.operators):
             layer = self._layers.get(place)
-            found = links.find(self._graph, operator) if layer is None else []
+            found = links.tied(self._graph, operator) if layer is None else []
             if layer is not None and layer.depthwise:
                 found = [links.Link(layer.source, layer.inputs, layer.result, np.arange(len(layer.inputs)))]
             for link in found or ():

@@ -16,7 +16,7 @@ def write(graph, layers, channels):
         layers: its layers, after `fold`.
         channels: its `Channels`.
     """
-    found = {place: links.find(graph, each) for place, each in enumerate(graph.operators) if place not in layers}
+    found = {place: links.tied(graph, each) for place, each in enumerate(graph.operators) if place not in layers}
     for layer in layers.values():
         _write_layer(graph, layer, channels.kept(layer.result), channels.kept(layer.source))
     for place, tied in found.items():

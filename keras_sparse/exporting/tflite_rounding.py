@@ -68,20 +68,19 @@ def activated(lowest, highest, activation, scale, zero_point):
 def multiplied(value, multiplier):
     """All that TFLite's kernels can make of an int32 times a real number.
 
-    They round once; before and after a shift, where ties go away from zero or up; or cut off before it.
+    They round once; before and after a shift, where then ties go away from zero or up; or cut off before it.
 
     >>> multiplied(-1152, 0.112), multiplied(-3, 0.5)
-    ({-129}, {-2, -1})
+    ({-129}, {-1})
     """
     fraction, exponent = math.frexp(multiplier)
     fixed, right = round(fraction * 2**31), max(-exponent, 0)
     product = (value << max(exponent, 0)) * fixed
-    high = _shifted(abs(product), 31)
-    away = _shifted(high, right)
-    up = _shifted(high if product >= 0 else -high, right)
+    high = _shifted(product, 31)
+    away = _shifted(high, right) if high >= 0 else -_shifted(-high, right)
     # What cuts off shifts by one at least, and has shifted left before for that.
     cut = _shifted((product << (right == 0)) >> 31, max(right, 1))
-    return {away if product >= 0 else -away, up, _shifted(product, 31 + right), cut}
+    return {away, _shifted(high, right), _shifted(product, 31 + right), cut}
 
 
 def _shifted(value, bits):

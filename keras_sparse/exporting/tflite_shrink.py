@@ -58,6 +58,8 @@ def _shrink(data, model):
     graph = Graph(model)
     macs, inputs = _macs(graph), _input_ranges(model, graph)
     notes = _notes(model)
+    if TYPES["int8"] not in {tensor.type for tensor in graph.tensors}:
+        return Shrunk(data, (), notes, macs, macs, inputs)
     if any(buffer.offset > 1 for buffer in model.buffers) or any(op.largeCustomOptionsOffset for op in graph.operators):
         return Shrunk(data, (), (*notes, "data lies behind the flatbuffer: left as it is"), macs, macs, inputs)
     layers, left = tflite_layers.find(graph)
@@ -66,7 +68,7 @@ def _shrink(data, model):
     tflite_fold.fold(layers, known)
     channels = Channels(graph, layers, known)
     reports = _reports(graph, layers, left, known, channels, before)
-    if not reports or not any(each.removed or each.zeros for each in reports):
+    if not any(each.removed or each.zeros for each in reports):
         return Shrunk(data, reports, notes, macs, macs, inputs)
     tflite_removal.write(graph, layers, channels)
     tflite_model.compact(model)
@@ -103,7 +105,7 @@ def _notes(model):
     types = {tensor.type for tensor in model.subgraphs[0].tensors}
     if TYPES["int8"] not in types:
         kind = "uint8, of an older scheme" if TYPES["uint8"] in types else "float"
-        notes.append(f"nothing to do: the file has no int8 tensors, it computes in {kind}")
+        notes.append(f"nothing to do: the file has no int8 tensors, it is {kind}")
     return tuple(notes)
 
 

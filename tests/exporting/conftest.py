@@ -158,6 +158,6 @@ class Int8Graph:
         return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def int8_graph():
     return Int8Graph
