@@ -39,7 +39,11 @@ def tied(graph, operator):
     # What takes elements in blocks across channels has no rest only where the channels are whole blocks.
     if name in ACROSS and (width(graph, int(operator.outputs[0])) or 0) % BLOCKS[name]:
         return None
-    return find(graph, operator)
+    found = find(graph, operator)
+    # A constant is cut to what is left of the result, where each of its channels makes one.
+    if name not in OPERANDS and any(graph.constant(link.source) is not None for link in found or ()):
+        return None
+    return found
 
 
 def block(graph, operator):
@@ -127,6 +131,7 @@ def _elementwise(graph, operator):
 
 BLOCKS = {"DEPTHWISE_CONV_2D": 8, "MEAN": 16, "MUL": 16, "QUANTIZE": 16}
 ACROSS = ("MUL", "QUANTIZE")
+OPERANDS = ("ADD", "SUB", "MUL", "CONCATENATION")
 RULES = {
     **dict.fromkeys(("ADD", "SUB", "MUL"), _elementwise),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), _same),

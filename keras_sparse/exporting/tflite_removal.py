@@ -20,9 +20,9 @@ def write(graph, layers, channels):
     for layer in layers.values():
         _write_layer(graph, layer, channels.kept(layer.result), channels.kept(layer.source))
     for place, tied in found.items():
-        for at, tensor in enumerate(map(int, graph.operators[place].inputs)):
-            if any(link.source == tensor and not link.broadcast for link in tied or ()):
-                _write_operand(graph, graph.operators[place], at, channels.kept(tensor))
+        for at, link in enumerate(tied or ()):
+            if graph.constant(link.source) is not None and not link.broadcast:
+                _write_operand(graph, graph.operators[place], at, channels.kept(link.result)[link.outputs])
     for place, operator in enumerate(graph.operators):
         if place in layers or found[place] is not None:
             for tensor in map(int, operator.outputs):
@@ -49,10 +49,9 @@ def _write_layer(graph, layer, outputs, inputs):
 
 
 def _write_operand(graph, operator, at, kept):
-    values = graph.constant(int(operator.inputs[at]))
-    if values is not None:
-        quantization = graph.tensors[int(operator.inputs[at])].quantization
-        _replace(graph, operator, at, values[..., kept] if values.ndim else values, quantization)
+    tensor = int(operator.inputs[at])
+    values = graph.constant(tensor)
+    _replace(graph, operator, at, values[..., kept] if values.ndim else values, graph.tensors[tensor].quantization)
 
 
 def _write_shape(graph, operator):
