@@ -9,8 +9,8 @@ from keras_sparse.exporting.tflite_rounding import INT32
 def fold(layers, known):
     """Sets to zero what only ever adds a constant; what it adds goes into the bias. Changes the layers.
 
-    Two kinds: weights that read a constant channel, w * (constant - zero point) summed over the taps; and the weights of
-    a constant output channel, whose bias then is one of the accumulators that it had, so that it stays the same constant.
+    Two kinds: weights that read a constant channel, w * (constant - zero point) summed over the taps; and the weights
+    of a constant output channel, whose bias then is one of the accumulators that it had, so that it stays the same.
 
     Args:
         layers: layers of `tflite_layers`.

@@ -25,9 +25,9 @@ class NotUnderstoodError(ValueError):
 class Layer:
     """One operation. Taps are kernel positions, or the positions of an input that FULLY_CONNECTED flattens.
 
-    Shapes, by example of a CONV_2D 3x3, 8 -> 16: weights (16, 9, 8), int8, and bias (16,), int64. DEPTHWISE_CONV_2D has one
-    input channel for each output channel: weights (16, 9, 1). `windows` (n, 9) are the different sets of taps that lie
-    inside the input, at some position of the output; the others meet padding and add nothing.
+    Shapes, by example of a CONV_2D 3x3, 8 -> 16: weights (16, 9, 8), int8, and bias (16,), int64. DEPTHWISE_CONV_2D has
+    one input channel for each output channel: weights (16, 9, 1). `windows` (n, 9) are the different sets of taps that
+    lie inside the input, at some position of the output; the others meet padding and add nothing.
     """
 
     operator: object
@@ -43,7 +43,7 @@ class Layer:
     result_zero: int
     activation: int
     inputs: np.ndarray  # for DEPTHWISE_CONV_2D the input channel of each output channel
-    scales: int  # of the weights: 1, or 16
+    columns: int  # outputs of one channel; the batch counts as 1 where it is free
     size: tuple[int, ...]  # of the weights as they are stored
 
     @property
@@ -96,6 +96,7 @@ def shape(graph, tensor):
 
 
 def is_int8(graph, tensor):
+    """Whether a tensor holds int8."""
     return graph.tensors[tensor].type == TYPES["int8"]
 
 
@@ -139,7 +140,7 @@ def _layer(graph, operator):
     return Layer(
         operator, kind, source, result, weights, _bias(graph, operator, len(weights)), windows,
         scale * scales / result_scale, source_zero, result_scale, result_zero, options.fusedActivationFunction, inputs,
-        len(graph.tensors[kernel].quantization.scale), values.shape,
+        math.prod(n or 1 for n in shape(graph, result)[:-1]), values.shape,
     )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Which channels must stay: those that an output depends on, and those that cannot be told apart from them."""
 
+import math
+
 import numpy as np
 
 from keras_sparse.exporting import tflite_links as links
@@ -8,11 +10,14 @@ from keras_sparse.exporting import tflite_ranges as ranges
 OUTPUT = "they are an output of the graph"
 INPUT = "they are an input of the graph"
 STORED = "they are stored in the file"
-LAST = "no tensor loses all its channels, nor all but one where weights have a scale for each"
-# With one scale left, FULLY_CONNECTED takes its multiplier from float32 instead of float64.
+LAST = "no tensor loses all its channels"
+COLUMN = "a matrix times a vector keeps 4 outputs and 8 inputs, fewer go through another kernel"
+# LiteRT's own on Arm. And with one scale left of many, FULLY_CONNECTED takes its multiplier from float32.
 
 BLOCKS = "without delegates, LiteRT rounds whole groups of 8 or 16 channels otherwise than the rest"
 # Channels of whole groups must stay in whole groups, and the rest in the rest.
+
+COLUMN_OUTPUTS, COLUMN_INPUTS = 4, 8
 
 
 class Channels:
@@ -98,25 +103,32 @@ class Channels:
                     read = layer.weights[self.kept(layer.result)].any((0, 1))
                     still = ranges.constant(self._known[layer.source])
                     name = title(self._graph, place)
-                    why = "the border of its output" if len(layer.windows) > 1 else "its range"
-                    changed |= self._keep(layer.source, np.flatnonzero(read & ~still), f"{name} reads what becomes of them")
-                    changed |= self._keep(
-                        layer.source, np.flatnonzero(read & still), f"{name} has no bias that fits {why} without them"
-                    )
+                    moves = f"{name} reads what becomes of them"
+                    stays = f"{name} has no bias that fits " + ("its border" if len(layer.windows) > 1 else "int32")
+                    changed |= self._keep(layer.source, np.flatnonzero(read & ~still), moves)
+                    changed |= self._keep(layer.source, np.flatnonzero(read & still), stays)
 
     def _keep_a_last_one(self):
-        """Whether a tensor would have lost all its channels."""
-        for operator in reversed(self._graph.operators):
+        """Whether a tensor would have lost all its channels, or a layer so many that another kernel takes it."""
+        for place, operator in reversed([*enumerate(self._graph.operators)]):
             for tensor in self._start.keys() & set(map(int, operator.outputs)):
-                count = len(self._known[tensor][0])
-                if self._keep_some(tensor, 0, count, min(self._least(operator), count), LAST):
+                if self._keep_some(tensor, 0, len(self._known[tensor][0]), 1, LAST):
+                    return True
+            layer = self._layers.get(place)
+            if layer is not None and (layer.columns == 1 or layer.kind == "FULLY_CONNECTED") and not layer.depthwise:
+                outputs, taps, inputs = layer.weights.shape
+                least = min(math.ceil(COLUMN_INPUTS / taps), inputs)
+                if self._keep_some(layer.result, 0, outputs, min(COLUMN_OUTPUTS, outputs), COLUMN):
+                    return True
+                if self._keep_some(layer.source, 0, inputs, least, COLUMN):
                     return True
         return False
 
     def _complete_blocks(self):
         """Whether a kernel that takes channels in blocks would have got some that are not whole."""
         for operator in reversed(self._graph.operators):
-            block, tensor = links.block(self._graph, operator), int(operator.outputs[0]) if len(operator.outputs) else -1
+            block = links.block(self._graph, operator)
+            tensor = int(operator.outputs[0]) if len(operator.outputs) else None
             if block is not None and tensor in self._start:
                 kept = self.kept(tensor)
                 whole = len(kept) // block * block
@@ -133,10 +145,6 @@ class Channels:
         free = [at for at in range(start, stop) if not kept[at]]
         missing = count - int(kept[start:stop].sum())
         return missing > 0 and self._keep(tensor, sorted(free, key=lambda at: not still[at])[:missing], cause)
-
-    def _least(self, operator):
-        layer = next((each for each in self._layers.values() if each.operator is operator), None)
-        return 1 if layer is None else 1 + (layer.scales > 1)
 
 
 def title(graph, place):

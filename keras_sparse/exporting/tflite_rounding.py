@@ -1,8 +1,8 @@
 """Which int8 levels LiteRT's kernels can give for a real value: bounds that hold for each of them.
 
-The kernels round differently. TFLite's own multiply by a 31-bit number and shift, which rounds twice; XNNPACK's multiply
-in float32 or shift in another order; Arm's differ from x86's at ties. So a level is taken as possible if it is within
-half a level of the value and the error of the least exact kernel; it is certain if no other one is possible.
+The kernels round differently. TFLite's own multiply by a 31-bit number and shift, which rounds twice or cuts off first;
+XNNPACK's multiply in float32. So a level is taken as possible if it is within half a level of the value and the error
+of the least exact kernel; it is certain if no other one is possible.
 """
 
 import math

@@ -48,10 +48,12 @@ def test_a_constant_output_needs_no_weights(int8_graph):
 
 
 def test_the_bias_of_a_constant_output_is_one_that_it_had(int8_graph):
-    graph = int8_graph(1, 1, 1, 1, scale=1.0, zero=-128)  # adds 0 to 2550
-    graph.layer("FULLY_CONNECTED", graph.input, np.array([[-10], [10]]), [-1, 127], 0.1, scale=0.1, zero=127)
-    (layer,), _ = folded(graph)
-    assert layer.weights.ravel().tolist() == [0, 0] and layer.bias.tolist() == [-1, 127]
+    graph = int8_graph(1, 1, 1, 1, scale=1.0, zero=0)
+    given = graph.layer("FULLY_CONNECTED", graph.input, np.array([[1]]), [2000], 0.01, scale=0.1)
+    # It is 187 to 213 above the zero point: -100 times that, and 1000, is negative; 1000 alone would not be.
+    graph.layer("FULLY_CONNECTED", given, np.array([[-100]]), [1000], 0.01)
+    (_, layer), _ = folded(graph)
+    assert layer.weights.tolist() == [[[0]]] and layer.bias.tolist() == [1000 - 100 * 187]
 
 
 def test_a_bias_that_would_overflow_is_left(int8_graph):

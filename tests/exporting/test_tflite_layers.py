@@ -98,7 +98,9 @@ def test_stored_weights_are_the_files(int8_graph):
         everything = np.ones(len(layer.bias), bool), np.ones(4, bool)
         assert np.array_equal(layer.stored(*everything), weights)
         outputs = np.arange(len(layer.bias)) % 2 == 0
-        assert np.array_equal(layer.stored(outputs, everything[1]), weights[::2] if kind[0] == "C" else weights[..., ::2])
+        assert np.array_equal(
+            layer.stored(outputs, everything[1]), weights[::2] if kind[0] == "C" else weights[..., ::2]
+        )
 
 
 def _edit(tensor, **fields):

@@ -93,12 +93,36 @@ def test_a_residual_sum_loses_what_is_dead_on_both_sides(int8_graph):
     assert found.cause(one, 2) == f"CONV_2D 't{last}' reads what becomes of them"
 
 
-def test_one_channel_stays_or_two_with_scales_of_their_own(int8_graph):
-    for scales, expected in ((0.01, "100"), ([0.01] * 3, "110")):
-        graph = int8_graph(1, 2, 2, 1)
-        first = graph.layer("CONV_2D", graph.input, np.full((3, 1, 1, 1), 100), [FAR] * 3, scales)
-        found = channels(graph, conv(graph, first, "0"))
-        assert kept(found, first) == expected and found.cause(first, 0) == tflite_liveness.LAST
+def test_one_channel_stays(int8_graph):
+    graph = int8_graph(1, 2, 2, 1)
+    first = conv(graph, graph.input, "111")
+    found = channels(graph, conv(graph, first, "0"))
+    assert kept(found, first) == "100" and found.cause(first, 0) == tflite_liveness.LAST
+
+
+@pytest.mark.parametrize(
+    ("dead", "expected"), [("1" * 9, "111111110"), ("0" * 3 + "1" * 9, "111111110000"), ("11", "11")]
+)
+def test_a_matrix_times_a_vector_keeps_what_its_kernel_needs(int8_graph, dead, expected):
+    graph = int8_graph(1, 3)
+    bias = [FAR if each == "1" else 0 for each in dead]
+    first = graph.layer("FULLY_CONNECTED", graph.input, np.full((len(dead), 3), 100), bias, 0.01)
+    second = graph.layer("FULLY_CONNECTED", first, np.full((6, len(dead)), 9), [FAR, 0, FAR, FAR, FAR, FAR], 0.01)
+    found = channels(graph, graph.layer("FULLY_CONNECTED", second, np.full((1, 6), 100), [0], 0.01, scale=1.0))
+    assert kept(found, first) == expected and kept(found, second) == "111111"
+    assert found.cause(second, 0) == tflite_liveness.COLUMN
+
+
+def test_a_constant_channel_is_kept_rather_than_another(int8_graph):
+    graph = int8_graph(1, 1, 1, 2)
+    first = conv(graph, graph.input, "0" * 8 + "1" * 8)
+    weights = np.zeros((8, 1, 1, 16))
+    weights[:4] = 100
+    weights[:4, ..., 3:] = 0
+    second = graph.layer("CONV_2D", first, weights, [0] * 4 + [FAR] * 4, 0.01, scale=1.0)
+    found = channels(graph, conv(graph, second, "0000"))
+    assert kept(found, second) == "1" * 8  # eight inputs of the last
+    assert kept(found, first) == "111" + "0" * 5 + "11111000"
 
 
 def test_what_is_not_understood_keeps_its_channels(int8_graph):
@@ -117,7 +141,7 @@ def test_a_border_that_a_bias_cannot_replace_keeps_a_channel(int8_graph):
     last = graph.layer("CONV_2D", first, np.ones((1, 3, 3, 3)), [0], 0.01)
     found = channels(graph, last)
     assert kept(found, first) == "110"
-    assert found.cause(first, 1) == f"CONV_2D 't{last}' has no bias that fits the border of its output without them"
+    assert found.cause(first, 1) == f"CONV_2D 't{last}' has no bias that fits its border"
 
 
 def test_the_input_of_a_layer_that_is_a_constant_stays(int8_graph):

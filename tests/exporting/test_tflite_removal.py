@@ -54,7 +54,9 @@ def test_a_flattened_tensor_loses_each_position_of_a_channel(int8_graph):
         first = graph.layer("CONV_2D", graph.input, numbers(3, 1, 1, 1), [0, FAR, 0], 0.01)
         grid = {"scale": 0.05, "zero": -128}
         shape = graph.constant(np.array(given, np.int32))
-        flat = graph.add("RESHAPE", [first, shape], [1, 12], **grid, options=graph.schema.ReshapeOptionsT(newShape=given))
+        flat = graph.add(
+            "RESHAPE", [first, shape], [1, 12], **grid, options=graph.schema.ReshapeOptionsT(newShape=given)
+        )
         again = graph.add("RESHAPE", [flat, shape], [1, 12], **grid)
         kernel = numbers(2, 12)
         made = removed(graph, graph.layer("FULLY_CONNECTED", again, kernel, [0, 0]))
@@ -62,7 +64,9 @@ def test_a_flattened_tensor_loses_each_position_of_a_channel(int8_graph):
         assert made.constant(int(made.operators[1].inputs[1])).tolist() == expected
         assert made.constant(int(made.operators[2].inputs[1])).tolist() == expected
         assert list(made.operators[1].builtinOptions.newShape) == expected
-        assert np.array_equal(made.constant(int(made.operators[3].inputs[1])), kernel.reshape(2, 4, 3)[..., ::2].reshape(2, 8))
+        assert np.array_equal(
+            made.constant(int(made.operators[3].inputs[1])), kernel.reshape(2, 4, 3)[..., ::2].reshape(2, 8)
+        )
         assert shapes(made)[1:3] == [[1, 8], [1, 8]]
 
 

@@ -73,5 +73,5 @@ def test_activations_limit_levels(activation, expected):
 
 
 def test_a_limit_near_a_tie_may_be_either_level():
-    lowest, highest = rounding.activated(np.array([120]), np.array([127]), ACTIVATIONS.RELU6, 6 / 100.5, 0)
+    lowest, highest = rounding.activated(np.array([120]), np.array([127]), ACTIVATIONS.RELU6, 6 / 100.495, 0)
     assert (lowest[0], highest[0]) == (100, 101)

@@ -1,8 +1,7 @@
 """Whole graphs: what is left computes the same, bit for bit, and shrinking again finds nothing."""
 
 import numpy as np
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_sparse.exporting import tflite_layers, tflite_model, tflite_ranges, tflite_shrink
@@ -45,7 +44,9 @@ class Drawn:
         per_channel = np.full(channels, scale) if axis or self.draw(st.booleans()) else scale
         activation = self.draw(st.sampled_from(["NONE", "RELU", "RELU6"]))
         bias = None if kind == "FULLY_CONNECTED" and dead[0] > 0.8 else bias
-        return self.graph.layer(kind, self.at, weights, bias, per_channel, activation=activation, **self.grid(), **options)
+        return self.graph.layer(
+            kind, self.at, weights, bias, per_channel, activation=activation, **self.grid(), **options
+        )
 
     def conv(self):
         size, count = self.graph.shape(self.at), self.draw(st.sampled_from([1, 5, 8, 16, 19]))
