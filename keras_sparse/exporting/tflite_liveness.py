@@ -75,7 +75,7 @@ class Channels:
             if layer is not None and layer.depthwise:
                 found = [links.Link(layer.source, layer.inputs, layer.result, np.arange(len(layer.inputs)))]
             for link in found or ():
-                if not link.broadcast and self._graph.constant(link.source) is None:
+                if not link.broadcast and (layer is not None or self._graph.constant(link.source) is None):
                     starts = self._start[link.source], self._start[link.result]
                     for one, other in zip(starts[0] + link.inputs, starts[1] + link.outputs, strict=True):
                         self._parent[self._root(one)] = self._root(other)

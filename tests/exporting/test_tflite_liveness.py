@@ -148,4 +148,6 @@ def test_the_input_of_a_layer_that_is_a_constant_stays(int8_graph):
     graph = int8_graph(1, 2, 2, 1)
     stored = graph.constant(np.ones((1, 2, 2, 3), np.int8), 0.05)
     made = graph.layer("CONV_2D", stored, np.zeros((1, 1, 1, 3)), [0], 0.01)
-    assert kept(channels(graph, made), stored) == "111"
+    tied = graph.layer("DEPTHWISE_CONV_2D", stored, np.ones((1, 1, 1, 3)), [0] * 3, 0.01)
+    found = channels(graph, made, conv(graph, tied, "0"))
+    assert kept(found, stored) == kept(found, tied) == "111"
