@@ -1,10 +1,11 @@
 """Whole graphs: what is left computes the same, bit for bit, and shrinking again finds nothing."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_sparse.exporting import tflite_layers, tflite_model, tflite_ranges, tflite_shrink
+from keras_sparse.exporting import tflite_layers, tflite_liveness, tflite_model, tflite_ranges, tflite_shrink
 from keras_sparse.exporting.tflite_model import Graph
 from keras_sparse.runtime import open_session
 
@@ -160,3 +161,42 @@ def test_no_channel_leaves_its_range(int8_graph, tmp_path_factory, data):
         lowest, highest = known[tensor]
         rows = values.reshape(-1, values.shape[-1])
         assert (rows.min(0) >= lowest).all() and (rows.max(0) <= highest).all()
+
+
+def same_after(path, folder):
+    """Whether the shrunk file computes the same; and the `Shrunk`."""
+    shrunk = tflite_shrink.shrink(path.read_bytes())
+    after = folder / "after.tflite"
+    after.write_bytes(shrunk.data)
+    arrays = inputs(path, 100)
+    pairs = zip(outputs(path, arrays), outputs(after, arrays), strict=True)
+    return all(np.array_equal(old, new) for old, new in pairs), shrunk
+
+
+def test_a_border_keeps_its_sums(int8_graph, tmp_path):
+    graph = int8_graph(1, 5, 5, 2)
+    first = graph.layer("CONV_2D", graph.input, np.full((2, 1, 1, 2), 50), [0, 10**7], 0.01)
+    second = graph.layer("CONV_2D", first, np.full((2, 3, 3, 2), 9), [0, 0], 0.01, scale=0.5)
+    same, shrunk = same_after(graph.save(tmp_path / "border.tflite", second), tmp_path)
+    assert same and shrunk.layers[0].removed == 0
+
+
+@pytest.mark.parametrize("mean", [False, True])
+def test_channels_that_kernels_take_in_blocks_stay_in_them(int8_graph, tmp_path, mean):
+    """Four of 20 are dead. In a whole block of 16 or in the rest, a kernel rounds the same sum to other levels."""
+    numbers = np.random.default_rng(0)
+    graph = int8_graph(1, 3, 3, 3)
+    bias = np.where(np.isin(np.arange(20), [1, 5, 6, 17]), -(10**7), 0)
+    at = graph.layer("CONV_2D", graph.input, numbers.integers(-99, 99, (20, 1, 1, 3)), bias, 0.004, scale=0.004)
+    if mean:
+        axes = graph.constant(np.array([1, 2], np.int32))
+        options = graph.schema.ReducerOptionsT(keepDims=True)
+        at = graph.add("MEAN", [at, axes], [1, 1, 1, 20], 0.0011, -128, options, 2)
+    else:
+        at = graph.layer("DEPTHWISE_CONV_2D", at, numbers.integers(-99, 99, (1, 3, 3, 20)), [0] * 20, [0.02] * 20)
+    dead = numbers.integers(20, 99, (64, 1, 1, 20))
+    last = graph.layer("CONV_2D", at, dead, [0] * 64, 0.02, scale=0.5, activation="NONE")
+    same, shrunk = same_after(graph.save(tmp_path / "blocks.tflite", last), tmp_path)
+    assert same and shrunk.layers[0].removed == 1
+    found = {each.split("stay: ")[1] for each in shrunk.layers[0].stay.split("; ")}
+    assert found == {tflite_liveness.BLOCKS}
