@@ -3,6 +3,7 @@
 from keras_sparse.exporting.artifact import Artifact
 from keras_sparse.exporting.edge import bundle
 from keras_sparse.exporting.export import export
+from keras_sparse.exporting.shrink import shrink
 from keras_sparse.pattern import Block, NofM, Unstructured
 from keras_sparse.recipe import Prune, Quantize, Recipe
 from keras_sparse.report.benchmark import benchmark
@@ -35,6 +36,7 @@ __all__ = [
     "calibrate",
     "export",
     "prepare",
+    "shrink",
     "sparsity",
     "strip",
 ]

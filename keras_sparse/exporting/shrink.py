@@ -105,14 +105,13 @@ def shrink(src, dst):
 
     >>> import keras
     >>> import keras_sparse as ks
-    >>> from keras_sparse.exporting.shrink import shrink
     >>> layers = [keras.layers.Dense(16, activation="relu"), keras.layers.Dense(4)]
     >>> model = keras.Sequential([keras.Input((6,)), *layers])
     >>> _ = layers[0].bias.assign([-9.0] * 2 + [0.0] * 14)  # far below what the kernel can add
     >>> samples = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     artifact = ks.export(model, f"{folder}/model.tflite", samples=samples, quantize="int8")
-    ...     report = shrink(artifact.path, f"{folder}/small.tflite")
+    ...     report = ks.shrink(artifact.path, f"{folder}/small.tflite")
     >>> report.removed, report.macs_before, report.macs_after
     (2, 160, 140)
     """
