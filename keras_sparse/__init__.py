@@ -3,6 +3,7 @@
 from keras_sparse.exporting.artifact import Artifact
 from keras_sparse.exporting.edge import bundle
 from keras_sparse.exporting.export import export
+from keras_sparse.exporting.shrink import shrink
 from keras_sparse.migration.tfmot import from_tfmot
 from keras_sparse.packing.pack import pack
 from keras_sparse.packing.unpack import unpack
@@ -47,6 +48,7 @@ __all__ = [
     "prepare",
     "recommend",
     "save_weights",
+    "shrink",
     "sparsity",
     "strip",
     "unpack",

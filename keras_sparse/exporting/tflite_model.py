@@ -159,3 +159,27 @@ def text(name):
 
 def _options_code(options):
     return getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
+
+
+def compact(model):
+    """Drops buffers that nothing refers to, and keeps one of those with the same bytes. Changes the model."""
+    places, kept = {b"": 0}, [schema.BufferT()]
+
+    def place(index):
+        data = model.buffers[index].data
+        data = b"" if data is None else bytes(data)
+        if data not in places:
+            places[data] = len(kept)
+            kept.append(model.buffers[index])
+        return places[data]
+
+    for graph in model.subgraphs:
+        lists = [graph.inputs, graph.outputs, *(each for op in graph.operators for each in (op.inputs, op.outputs))]
+        used = {int(tensor) for each in lists if each is not None for tensor in each}
+        for index, tensor in enumerate(graph.tensors):
+            tensor.buffer = place(tensor.buffer) if index in used else 0
+    for each in model.metadata or ():
+        each.buffer = place(each.buffer)
+    if model.metadataBuffer is not None:
+        model.metadataBuffer = [place(index) for index in model.metadataBuffer]
+    model.buffers = kept

@@ -56,3 +56,24 @@ def test_new_constants_and_versions_leave_others_as_they_are(data):
 def test_what_is_no_file_is_refused(damaged):
     with pytest.raises(ValueError, match="tflite file"):
         tflite_model.load(damaged)
+
+
+def test_compacting_drops_what_nothing_refers_to_and_keeps_what_is_equal_once(data, files, trained, tmp_path):
+    model = tflite_model.load(data)
+    graph = Graph(model)
+    kernel = next(int(op.inputs[1]) for op in graph.operators if graph.name(op) == "CONV_2D")
+    values = graph.constant(kernel).copy()
+    for _ in range(3):
+        graph.set_constant(kernel, values)  # in a new buffer each time
+    unused = graph.add_constant(b"unused", np.arange(99))
+    metadata = bytes(model.buffers[model.metadata[0].buffer].data)
+    tflite_model.compact(model)
+    stored = [b"" if each.data is None else bytes(each.data) for each in model.buffers]
+    assert stored[0] == b"" and len(set(stored)) == len(stored)
+    assert stored.count(values.tobytes()) == 1 and np.arange(99).tobytes() not in stored
+    assert graph.tensors[unused].buffer == 0 and np.array_equal(graph.constant(kernel), values)
+    assert stored[model.metadata[0].buffer] == metadata
+    made = tmp_path / "compact.tflite"
+    made.write_bytes(tflite_model.dump(model))
+    before, after = (isolated.run(path, [trained.x[:4]])[0] for path in (files[".tflite"].path, made))
+    assert np.array_equal(before, after)
