@@ -164,4 +164,4 @@ def _none(layer: Layer) -> str:
         )
     if layer.kind == CONV:
         return "XNNPACK has sparse kernels for 1x1 convolutions only"
-    return f"LiteRT has no sparse kernel for {layer.kind} kernels"
+    return f"LiteRT has no sparse kernel for {layer.what} kernels"

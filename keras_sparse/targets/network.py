@@ -71,6 +71,11 @@ class Layer:
     float_because: str | None = None
 
     @property
+    def what(self) -> str:
+        """What kind of kernel it is, for those who read it."""
+        return self.type if self.kind == OTHER else self.kind
+
+    @property
     def size(self) -> int:
         return self.positions * self.rows * self.cols
 

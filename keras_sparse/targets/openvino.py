@@ -38,7 +38,7 @@ class OpenVINO(Target):
 def refusal(layer: Layer) -> str | None:
     """Why sparse weights cannot be used in the layer, or `None`."""
     if layer.kind != DENSE:
-        return f"only matrix products have sparse weights in OpenVINO, and only with AMX; this is a {layer.kind} kernel"
+        return f"only matrix products have sparse weights in OpenVINO, and only with AMX; this is a {layer.what} kernel"
     if layer.scheme != INT8:
         return f"only int8 matrix products have sparse weights in OpenVINO; the layer is {layer.scheme}" + (
             f", because: {layer.float_because}" if layer.float_because else ""

@@ -19,7 +19,7 @@ def fault(layer: Layer) -> str | None:
     if stored.densified:
         return _densified(layer)
     if layer.kind != DENSE:
-        return f"a {layer.kind} kernel with a sparse table and no DENSIFY before it: only FULLY_CONNECTED reads tables"
+        return f"a {layer.what} kernel with a sparse table and no DENSIFY before it: only FULLY_CONNECTED reads tables"
     rows, cols = stored.block
     if stored.version != VERSION:
         return (
