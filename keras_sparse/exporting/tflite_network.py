@@ -54,15 +54,15 @@ KINDS = {
 UNPACKING = ("DENSIFY", "DEQUANTIZE")
 """Operations that LiteRT does once, when the file is loaded, where their input is a constant."""
 
-INPUT_CHANNELS_LAST = {DENSE: -1, CONV: -1}
-
 
 def read(path):
     """The `Network` of the file's main graph. Raises ValueError for what is not a `.tflite` file."""
     try:
-        return _Reader(Graph(load(Path(path).read_bytes()))).run()
+        model = load(Path(path).read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} is {error}") from error
+    try:
+        return _Reader(Graph(model)).run()
     except DAMAGE as error:
         raise ValueError(f"{path} is a damaged .tflite file: {type(error).__name__}: {error}") from error
 

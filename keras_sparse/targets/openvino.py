@@ -32,7 +32,7 @@ class OpenVINO(Target):
             "with AMX, and only with the property CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE set to at most the layer's "
             "fraction of zeros; weights are loaded packed and multiplied dense. Its gain has not been measured"
         )
-        return Verdict(dense(layer), Offer(Unstructured(ADVISED), KERNEL, ()), (note,))
+        return Verdict(dense(layer), Offer(Unstructured(ADVISED), KERNEL, (), ("AMX",)), (note,))
 
 
 def refusal(layer: Layer) -> str | None:

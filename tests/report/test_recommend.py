@@ -79,6 +79,8 @@ def test_where_nothing_pays_it_says_so_and_is_dense_int8():
 
 def test_what_was_not_measured_is_not_recommended():
     assert ks.recommend(mlp(), "litert-arm64", "latency").prune == ()
+    everywhere = ks.recommend(mlp(), "litert", "latency")
+    assert everywhere.prune == () and any("AArch64" in said for said in everywhere.heading)
     assert ks.recommend(mlp(), "openvino", "latency").prune == ()
 
 
