@@ -152,6 +152,7 @@ class _Reader:
                 block,
                 "DENSIFY" in steps,
                 self.graph.version(op),
+                0 if tensor.sparsity is None else _fullest_row(tensor.sparsity),
             ),
         )
 
@@ -241,6 +242,13 @@ def _table_bytes(sparsity):
             if vector is not None and vector.values is not None:
                 total += np.asarray(vector.values).nbytes
     return total
+
+
+def _fullest_row(sparsity):
+    """Most blocks between two neighbouring segments."""
+    vectors = [each.arraySegments for each in sparsity.dimMetadata if each.arraySegments is not None]
+    counts = [np.diff(np.asarray(each.values, np.int64)) for each in vectors]
+    return max((int(each.max(initial=0)) for each in counts), default=0)
 
 
 def _words(block, steps):

@@ -112,6 +112,12 @@ def as_table(data, width, version, densify=False):
     return dump(model)
 
 
+def max_blocks(data, width):
+    graph = Graph(load(data))
+    (operator,) = (op for op in graph.operators if graph.name(op) == "FULLY_CONNECTED")
+    return graph.constant(operator.inputs[1]).reshape(ROWS, -1, width).any(-1).sum(-1).max()
+
+
 def read(tmp_path, data):
     path = tmp_path / "m.tflite"
     path.write_bytes(data)
@@ -125,6 +131,7 @@ def test_a_block_table_of_version_8_is_a_block_kernel_and_runs(dense, tmp_path, 
     path, network, layer = read(tmp_path, as_table(dense[scheme], width, 8))
     assert (layer.kind, layer.rows, layer.cols, layer.scheme) == (DENSE, ROWS, COLS, stored)
     assert (layer.stored.encoding, layer.stored.block, layer.stored.version) == (f"blocks 1x{width}", (1, width), 8)
+    assert layer.stored.fullest_row == max_blocks(dense[scheme], width)
     # Whole blocks, and what int8 rounds to zero within others.
     assert 0 <= layer.zeros - ROWS * COLS * 3 // 4 < 8
     assert layer.stored.bytes < ROWS * COLS * (4 if stored == FLOAT32 else 1)
