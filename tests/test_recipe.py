@@ -336,3 +336,16 @@ def test_every_key_that_is_written_is_read(name: str) -> None:
     rule = {"Prune": FULL.rules[2], "Quantize": FULL.rules[3]}[name]
     assert Recipe.from_dict(Recipe([rule]).to_dict()).rules == (rule,)
     assert set(rule.to_dict()) - {"rule"} == {field.name for field in dataclasses.fields(rule)}
+
+
+def test_comments_are_for_readers_only() -> None:
+    recipe = Recipe([Prune(Unstructured(0.8), OneShot(at=0.5), match="a*"), Quantize()])
+    plain = recipe.to_yaml()
+    assert plain == yaml.safe_dump(recipe.to_dict(), sort_keys=False)
+    told = recipe.to_yaml(["Why: " + "long " * 60], ["for: this\nreason", ""])
+    assert yaml.safe_load(told) == recipe.to_dict()
+    lines = told.splitlines()
+    assert [line for line in lines if not line.startswith("# ")] == plain.splitlines()
+    assert lines[lines.index("rules:") + 1] == "# for: this reason" and max(map(len, lines)) <= 120
+    with pytest.raises(ValueError, match="shorter"):
+        recipe.to_yaml(reasons=["one"])

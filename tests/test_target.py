@@ -97,8 +97,9 @@ def sound(layer: Layer, verdict: Verdict) -> None:
         return
     offer = verdict.offer
     assert offer.buys in (LATENCY, SIZE) and offer.kernel
-    assert offer.evidence or verdict.reasons, "an offer that nobody has measured says so"
-    assert not offer.pays or offer.evidence
+    assert offer.evidence or offer.unmeasured
+    assert verdict.reasons or not offer.unmeasured, "what was not measured is said to be so"
+    assert not offer.pays or (offer.evidence and not offer.unmeasured)
     for evidence in offer.evidence:
         assert evidence.source and evidence.repeat and evidence.against
         assert [s for s, _ in evidence.points] == sorted({s for s, _ in evidence.points})

@@ -54,15 +54,15 @@ KINDS = {
 UNPACKING = ("DENSIFY", "DEQUANTIZE")
 """Operations that LiteRT does once, when the file is loaded, where their input is a constant."""
 
-INPUT_CHANNELS_LAST = {DENSE: -1, CONV: -1}
-
 
 def read(path):
     """The `Network` of the file's main graph. Raises ValueError for what is not a `.tflite` file."""
     try:
-        return _Reader(Graph(load(Path(path).read_bytes()))).run()
+        model = load(Path(path).read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} is {error}") from error
+    try:
+        return _Reader(Graph(model)).run()
     except DAMAGE as error:
         raise ValueError(f"{path} is a damaged .tflite file: {type(error).__name__}: {error}") from error
 
@@ -157,6 +157,7 @@ class _Reader:
                 block,
                 "DENSIFY" in steps,
                 self.graph.version(op),
+                0 if tensor.sparsity is None else _fullest_row(tensor.sparsity),
             ),
         )
 
@@ -246,6 +247,13 @@ def _table_bytes(sparsity):
             if vector is not None and vector.values is not None:
                 total += np.asarray(vector.values).nbytes
     return total
+
+
+def _fullest_row(sparsity):
+    """Most blocks between two neighbouring segments."""
+    vectors = [each.arraySegments for each in sparsity.dimMetadata if each.arraySegments is not None]
+    counts = [np.diff(np.asarray(each.values, np.int64)) for each in vectors]
+    return max((int(each.max(initial=0)) for each in counts), default=0)
 
 
 def _words(block, steps):

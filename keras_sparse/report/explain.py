@@ -46,10 +46,10 @@ class LayerReport:
     Attributes:
         kernel: what the target runs for it as it is.
         stored_as: how a file stores it, with the version of its operation where the format has one; `None` for models.
-        pattern: what would pay, with the sparsity that is advised, or `None`; `pays` is False where nobody has measured
-            that it does, or where it does under some conditions only.
+        pattern: what would pay, with the sparsity that is advised, or `None`; `pays` is False where it does under some
+            conditions only, or where one of them is `unmeasured`.
         then_kernel: what the target runs with that pattern.
-        break_even: the fraction of zeros from which on no condition is slower; `None` where that is not known.
+        break_even: the fraction of zeros from which on no measured condition is slower; `None` where there is none.
         reasons: why nothing pays, or what to know about what does.
         fault: what is wrong with the layer in the file.
     """
@@ -71,11 +71,12 @@ class LayerReport:
     buys: str | None
     break_even: float | None
     gains: tuple[Gain, ...]
+    unmeasured: tuple[str, ...]
     reasons: tuple[str, ...]
     fault: str | None
 
     def to_dict(self):
-        return {**vars(self), "shape": [*self.shape], "reasons": [*self.reasons],
+        return {**vars(self), "shape": [*self.shape], "reasons": [*self.reasons], "unmeasured": [*self.unmeasured],
                 "gains": [each.to_dict() for each in self.gains]}  # fmt: skip
 
 
@@ -211,6 +212,7 @@ def _report(layer, verdict):
         offer and offer.buys,
         offer and offer.break_even,
         () if offer is None else tuple(_known(each, offer.sparsity) for each in offer.evidence),
+        () if offer is None else offer.unmeasured,
         (*verdict.reasons, *([f"stays {layer.scheme}: {layer.float_because}"] if layer.float_because else [])),
         verdict.fault,
     )
@@ -234,16 +236,16 @@ def _from(row):
     """The break-even under each condition, a line each."""
     if row.pattern is None:
         return "-"
-    return (
-        "\n".join("?" if each.break_even is None else tables.percent(each.break_even, 0) for each in row.gains) or "?"
-    )
+    found = [each.break_even for each in row.gains] + [None] * len(row.unmeasured)
+    return "\n".join("?" if each is None else tables.percent(each, 0) for each in found)
 
 
 def _gain(row):
     """The gain at the advised sparsity under each condition, a line each; "~" before what is interpolated."""
     if row.pattern is None:
         return "-"
-    return "\n".join(f"{_figure(each, row.buys)} {each.condition}".rstrip() for each in row.gains) or "not measured"
+    known = [f"{_figure(each, row.buys)} {each.condition}".rstrip() for each in row.gains]
+    return "\n".join([*known, *(f"not measured: {each}" for each in row.unmeasured)])
 
 
 def _figure(gain, buys):

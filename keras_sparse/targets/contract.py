@@ -21,15 +21,15 @@ class Offer:
     Attributes:
         pattern: with the sparsity that is advised.
         kernel: what the target then runs.
-        evidence: gains over dense, one entry for each condition; empty where nobody has measured any.
-        break_even: the fraction of zeros from which on it is no slower (or larger) than dense in any of the conditions;
-            `None` where that is not known, or not within what was measured.
+        evidence: gains over dense, one entry for each condition that was measured or is cited.
+        unmeasured: conditions that the target has too, and nobody has measured, such as "AArch64".
         buys: LATENCY or SIZE.
     """
 
     pattern: Pattern
     kernel: str
     evidence: tuple[Evidence, ...]
+    unmeasured: tuple[str, ...] = ()
     buys: str = LATENCY
 
     @property
@@ -42,15 +42,24 @@ class Offer:
 
     @property
     def break_even(self) -> float | None:
+        """The fraction of zeros from which on it is no slower (or larger) than dense in any condition that is known.
+
+        `None` where none is, or one has no such fraction within what was measured.
+        """
         found = [each.break_even for each in self.evidence]
         return max((at for at in found if at is not None), default=None) if None not in found else None
 
     @property
     def pays(self) -> bool:
-        """Whether the advised sparsity is faster (or smaller) in one condition, and no worse in any."""
+        """Whether the advised sparsity is faster (or smaller) in one condition and no worse in any, all being known."""
         ranges = [each.range(self.sparsity) for each in self.evidence]
         known = [each for each in ranges if each is not None]
-        return len(known) == len(ranges) > 0 and min(known)[0] >= NO_WORSE and max(high for _, high in known) > 1.0
+        return (
+            not self.unmeasured
+            and len(known) == len(ranges) > 0
+            and min(known)[0] >= NO_WORSE
+            and max(high for _, high in known) > 1.0
+        )
 
 
 NO_WORSE = 0.98

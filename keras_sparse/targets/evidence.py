@@ -38,8 +38,8 @@ class Evidence:
         Between two points the time of the sparse kernel, 1 / gain, is interpolated linearly: it falls with the weights
         that are left.
 
-        >>> Evidence(MEASURED, "dense", "", "", points=((0.8, 1.0), (0.9, 2.0))).gain(0.85)
-        1.3333333333333333
+        >>> round(Evidence(MEASURED, "dense", "", "", points=((0.8, 1.0), (0.9, 2.0))).gain(0.85), 3)
+        1.333
         """
         for (low, slow), (high, fast) in itertools.pairwise(self.points):
             if low <= sparsity <= high:
@@ -62,8 +62,8 @@ class Evidence:
 
         Where the first point is faster already, it is that point: what lies below is not known.
 
-        >>> Evidence(MEASURED, "dense", "", "", points=((0.75, 0.95), (0.8, 1.13))).break_even
-        0.7656862745098039
+        >>> round(Evidence(MEASURED, "dense", "", "", points=((0.75, 0.95), (0.8, 1.13))).break_even, 3)
+        0.766
         """
         points = self.points
         for (low, slow), (high, fast) in itertools.pairwise(points):

@@ -69,13 +69,14 @@ class LiteRT(Target):
         if refused is not None:
             return Verdict(_kernel(layer), reasons=(refused,))
         measured = tflite_blocks.evidence(layer) if x86 else ()
-        offer = Offer(tflite_blocks.pattern(layer, measured), tflite_blocks.kernel(layer), measured)
-        reasons = [tflite_blocks.ON_ARM[layer.scheme]] if ARM64 in self.machines else []
+        unmeasured = ("AArch64",) if ARM64 in self.machines else ()
+        offer = Offer(tflite_blocks.pattern(layer, measured), tflite_blocks.kernel(layer), measured, unmeasured)
+        reasons = [tflite_blocks.ON_ARM[layer.scheme]] if unmeasured else []
         if layer.scheme == FLOAT32:
             reasons.append(BESIDE_INT8)
         if layer.scheme == INT8:
             reasons.append('the block kernel of quantize="int8-weights" is faster than that of static int8')
-        if measured and not offer.pays:
+        if measured and offer.break_even is None:
             reasons.append("slower than dense under one of the conditions")
         wanted = offer.break_even
         fires = layer.stored is None and wanted is not None and layer.sparsity_in(offer.pattern) >= wanted
@@ -164,4 +165,4 @@ def _none(layer: Layer) -> str:
         )
     if layer.kind == CONV:
         return "XNNPACK has sparse kernels for 1x1 convolutions only"
-    return f"LiteRT has no sparse kernel for {layer.kind} kernels"
+    return f"LiteRT has no sparse kernel for {layer.what} kernels"

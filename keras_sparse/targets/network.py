@@ -21,13 +21,14 @@ DENSE, CONV, DEPTHWISE, OTHER = "dense", "conv", "depthwise", "other"
 
 @dataclass(frozen=True)
 class Stored:
-    """How a file stores a kernel: in words, its block (rows, cols), the operation's version, and what is wrong.
+    """How a file stores a kernel.
 
     Attributes:
         encoding: such as "dense", "CSR + DENSIFY" or "blocks 1x16".
         block: of a sparse table, `(1, 1)` for single values; `None` where it is stored dense.
         densified: whether an operation makes it dense before it is used.
         version: of the operation that reads it, `None` where the format has no such thing.
+        fullest_row: most blocks in one row of a sparse table.
         bytes: of its values and tables.
     """
 
@@ -36,6 +37,7 @@ class Stored:
     block: tuple[int, int] | None = None
     densified: bool = False
     version: int | None = None
+    fullest_row: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,11 @@ class Layer:
     operation: str | None = None
     stored: Stored | None = None
     float_because: str | None = None
+
+    @property
+    def what(self) -> str:
+        """What kind of kernel it is, for those who read it."""
+        return self.type if self.kind == OTHER else self.kind
 
     @property
     def size(self) -> int:

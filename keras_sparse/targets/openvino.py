@@ -32,13 +32,13 @@ class OpenVINO(Target):
             "with AMX, and only with the property CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE set to at most the layer's "
             "fraction of zeros; weights are loaded packed and multiplied dense. Its gain has not been measured"
         )
-        return Verdict(dense(layer), Offer(Unstructured(ADVISED), KERNEL, ()), (note,))
+        return Verdict(dense(layer), Offer(Unstructured(ADVISED), KERNEL, (), ("AMX",)), (note,))
 
 
 def refusal(layer: Layer) -> str | None:
     """Why sparse weights cannot be used in the layer, or `None`."""
     if layer.kind != DENSE:
-        return f"only matrix products have sparse weights in OpenVINO, and only with AMX; this is a {layer.kind} kernel"
+        return f"only matrix products have sparse weights in OpenVINO, and only with AMX; this is a {layer.what} kernel"
     if layer.scheme != INT8:
         return f"only int8 matrix products have sparse weights in OpenVINO; the layer is {layer.scheme}" + (
             f", because: {layer.float_because}" if layer.float_because else ""

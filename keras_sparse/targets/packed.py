@@ -30,7 +30,7 @@ class Packed(Target):
         return suffix in (".tflite", ".onnx")
 
     def _verdict(self, layer: Layer) -> Verdict:
-        offer = Offer(Unstructured(ADVISED), "entropy-coded places and values", (evidence(layer.scheme),), SIZE)
+        offer = Offer(Unstructured(ADVISED), "entropy-coded places and values", (evidence(layer.scheme),), buys=SIZE)
         now = entropy(layer.sparsity) + BITS[layer.scheme] * (1 - layer.sparsity)
         others = ", ".join(
             f"{name} {bits_per_weight(pattern, layer.scheme):.2f}"

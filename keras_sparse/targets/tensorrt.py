@@ -51,7 +51,7 @@ def refusal(layer: Layer) -> str | None:
     Groups of four lie along the input channels of each output channel, at every kernel position.
     """
     if layer.kind not in (DENSE, CONV):
-        return f"sparse tensor cores run convolutions without groups and matrix products, not {layer.kind} kernels"
+        return f"sparse tensor cores run convolutions without groups and matrix products, not {layer.what} kernels"
     if layer.cols % GROUP:
         return f"2:4 needs a multiple of 4 input channels; the layer has {layer.cols}"
     if layer.scheme not in (INT8, FLOAT16):

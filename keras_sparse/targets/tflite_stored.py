@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keras_sparse.targets.network import CONV, DENSE, FLOAT32, INT8, INT8_WEIGHTS, Layer
-from keras_sparse.targets.tflite_blocks import HYBRID_INPUTS, VERSION, WIDTH
+from keras_sparse.targets.tflite_blocks import HYBRID_BLOCKS, HYBRID_INPUTS, VERSION, WIDTH
 
 REMEDY = "export the model again: the tables that ks.export writes were run before"
 
@@ -19,7 +19,7 @@ def fault(layer: Layer) -> str | None:
     if stored.densified:
         return _densified(layer)
     if layer.kind != DENSE:
-        return f"a {layer.kind} kernel with a sparse table and no DENSIFY before it: only FULLY_CONNECTED reads tables"
+        return f"a {layer.what} kernel with a sparse table and no DENSIFY before it: only FULLY_CONNECTED reads tables"
     rows, cols = stored.block
     if stored.version != VERSION:
         return (
@@ -35,6 +35,8 @@ def fault(layer: Layer) -> str | None:
         return f"{layer.cols} inputs are no multiple of {cols}: the trailing ones are dropped"
     if layer.scheme == INT8_WEIGHTS and layer.cols > HYBRID_INPUTS:
         return f"{layer.cols} inputs: above {HYBRID_INPUTS} the hybrid kernel's block numbers overflow, and it is wrong"
+    if layer.scheme == INT8_WEIGHTS and stored.fullest_row > HYBRID_BLOCKS:
+        return f"a row of {stored.fullest_row} blocks: the hybrid kernel counts to {HYBRID_BLOCKS}, and is wrong"
     return None
 
 

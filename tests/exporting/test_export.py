@@ -174,6 +174,18 @@ class TestRefusals:
         with pytest.raises(ValueError, match=message):
             ks.export(trained.dense, **{**arguments, "path": tmp_path / arguments["path"]})
 
+    def test_every_target_with_files_is_exported_and_verified(self, tmp_path):
+        model = keras.Sequential([keras.Input((8,), name="x"), keras.layers.Dense(4)])
+        for each in ks.exporting.export.targets.TARGETS.values():
+            if each.suffix is None:
+                with pytest.raises(ValueError, match="no files of its own"):
+                    ks.export(model, tmp_path / "m.tflite", target=each.name)
+                continue
+            artifact = ks.export(model, tmp_path / f"{each.name}{each.suffix}", target=each.name)
+            runs = {".tflite": ["LiteRT", "LiteRT without delegates"], ".onnx": ["ONNX Runtime"]}[each.suffix]
+            assert artifact.target == each.name and artifact.path.is_file()
+            assert [v.runtime for v in artifact.report.verification] == runs
+
     def test_a_folder_that_is_not_there(self, trained, tmp_path):
         with pytest.raises(FileNotFoundError, match="There is no folder"):
             ks.export(trained.dense, tmp_path / "none" / "m.onnx")

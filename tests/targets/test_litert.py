@@ -132,7 +132,9 @@ def test_on_arm_block_kernels_were_not_measured() -> None:
     verdict = fully_connected("litert-arm64", INT8_WEIGHTS, 0.95)
     assert verdict.offer.evidence == () and not verdict.offer.pays and verdict.kernel == "dense int8-weights"
     assert "SDOT; its gain has not been measured" in verdict.reasons[0]
-    assert "AArch64" in fully_connected("litert", INT8_WEIGHTS).reasons[0]
+    both = fully_connected("litert", INT8_WEIGHTS)
+    assert "AArch64" in both.reasons[0] and both.offer.unmeasured == ("AArch64",) and len(both.offer.evidence) == 2
+    assert not both.offer.pays  # it does on x86, and nobody knows about the rest
 
 
 def test_where_one_condition_is_slower_an_offer_does_not_pay() -> None:

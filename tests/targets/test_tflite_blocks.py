@@ -51,6 +51,8 @@ def test_a_row_of_256_blocks_overflows_the_hybrid_counter() -> None:
         ({"rows": 4, "cols": 4, "scheme": FLOAT32}, "under 16384 weights"),
         ({"vectors": 49}, "49 vectors meet the kernel at a time"),
         ({"vectors": None}, "is not known"),
+        ({"vectors": 9, "scheme": FLOAT32}, "up to 8"),
+        ({"vectors": 8, "scheme": FLOAT32, "rows": 512}, "up to 8 and 1024 x 1024"),
     ],
 )
 def test_where_they_were_measured_to_be_slower_the_reason_has_figures(given, reason) -> None:
@@ -64,6 +66,12 @@ def test_the_evidence_is_that_of_the_nearest_smaller_layer(scheme) -> None:
         found = tflite_blocks.evidence(layer(rows, expected if rows < 5000 else 5008, scheme))
         assert f"Dense({expected})" in found[0].source and expected in sizes
         assert [each.condition for each in found] == [tflite_blocks.WARM, tflite_blocks.COLD]
+
+
+def test_several_vectors_have_figures_of_their_own_in_float32() -> None:
+    several = layer(scheme=FLOAT32, vectors=4)
+    assert tflite_blocks.not_worth_it(several) is None
+    assert all("8 at a time" in each.source and "--batch 8" in each.repeat for each in tflite_blocks.evidence(several))
 
 
 def test_the_advised_sparsity_is_one_that_no_condition_is_slower_at() -> None:

@@ -8,8 +8,8 @@ from keras_sparse.targets import tflite_stored
 from keras_sparse.targets.network import CONV, DENSE, FLOAT32, INT8, INT8_WEIGHTS, Layer, Stored
 
 
-def fault(kind=DENSE, scheme=INT8_WEIGHTS, block=(1, 16), version=8, densified=False, cols=64):
-    stored = Stored("sparse", 100, block, densified, version)
+def fault(kind=DENSE, scheme=INT8_WEIGHTS, block=(1, 16), version=8, densified=False, cols=64, fullest=4):
+    stored = Stored("sparse", 100, block, densified, version, fullest)
     return tflite_stored.fault(Layer("k", kind, "OP", 1, 8, cols, scheme, zeros=100, stored=stored))
 
 
@@ -25,6 +25,7 @@ def fault(kind=DENSE, scheme=INT8_WEIGHTS, block=(1, 16), version=8, densified=F
         ({"block": (1, 1), "scheme": INT8}, "blocks of 1x1"),
         ({"cols": 70}, "trailing ones are dropped"),
         ({"cols": 4112}, "overflow"),
+        ({"cols": 4096, "fullest": 256}, "a row of 256 blocks"),
         ({"kind": CONV}, "only FULLY_CONNECTED reads tables"),
     ],
 )
@@ -37,6 +38,8 @@ def test_a_fault_is_named(given, said) -> None:
     [
         {},
         {"scheme": INT8},
+        {"scheme": INT8, "cols": 4096, "fullest": 256},
+        {"cols": 4096, "fullest": 255},
         {"scheme": INT8, "cols": 4112},
         {"scheme": FLOAT32, "block": (1, 4)},
         {"scheme": FLOAT32, "block": (1, 1)},
