@@ -93,7 +93,6 @@ RULES = (
     Rule("keras_sparse/packing/**/*.py",  PACKING),
     Rule("keras_sparse/runtime/**/*.py",  (*NOUNS, "keras_sparse.runtime", *RUNTIMES)),
     Rule("keras_sparse/train/**/*.py",    (*NOUNS, TARGETS, "keras_sparse.train", "keras"), PRIVATE),
-    Rule("keras_sparse/train/**/*.py",    (*NOUNS, "keras_sparse.train", "keras"),       PRIVATE),
     Rule("keras_sparse/migration/**/*.py", MIGRATION,                                    PRIVATE),
     Rule("keras_sparse/saving/**/*.py",   SAVING,                                        PRIVATE),
     Rule("keras_sparse/exporting/**/*.py", EXPORT,                                       PRIVATE, but=(TFLITE, ONNX)),
