@@ -1,4 +1,4 @@
-"""Emits `.onnx`: tf2onnx makes the graph and the activations' Q/DQ pairs; the weights' are ours (`onnx_qdq.py`)."""
+"""Emits `.onnx`: tf2onnx makes the graph and the activations' Q/DQ pairs; what makes it run well is ours."""
 
 import contextlib
 import io
@@ -9,7 +9,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
-from keras_sparse.exporting import names, onnx_qdq
+from keras_sparse.exporting import names, onnx_fold, onnx_layout, onnx_lower, onnx_qdq
 from keras_sparse.exporting.check import ExportError
 from keras_sparse.exporting.quiet import native_notices_held
 
@@ -24,6 +24,15 @@ def emit(model, quantized):
         model: a stripped Keras model.
         quantized: whether it has fixed ranges; weights become int8 initializers and biases int32.
     """
+    proto = build(model)
+    if quantized:
+        onnx_layout.cancel_transposes(proto)
+        onnx_qdq.quantize(proto.graph)
+    return checked(proto).SerializeToString()
+
+
+def build(model):
+    """The `ModelProto` of a stripped Keras model, its weights float; a quantized one has Q/DQ pairs on activations."""
     signature = [tf.TensorSpec((None, *each.shape[1:]), each.dtype, name=each.name) for each in model.inputs]
 
     @tf.function(input_signature=signature)
@@ -31,23 +40,41 @@ def emit(model, quantized):
         outputs = model(keras.tree.pack_sequence_as(model.input, list(inputs)), training=False)
         return dict(zip(names.outputs(model), keras.tree.flatten(outputs), strict=True))
 
-    with _quiet(), native_notices_held():
+    with _quiet(), native_notices_held(), _traced_through():
         proto, _ = tf2onnx.convert.from_function(serve, input_signature=signature, opset=OPSET)
-    _add_captured(proto.graph, serve.get_concrete_function())
-    if quantized:
-        onnx_qdq.quantize(proto.graph)
+    with _traced_through():
+        _add_captured(proto.graph, serve.get_concrete_function())
     _name_batches(proto.graph)
     proto.producer_name = "keras_sparse"
+    wanted, made = sorted(names.inputs(model)), sorted(each.name for each in proto.graph.input)
+    if made != wanted:
+        raise ExportError(f"The file should have the inputs {wanted}. It has: {made}")
+    onnx_lower.lower(proto.graph)
+    checked(proto)
+    onnx_fold.fold(proto)
+    return proto
+
+
+def checked(proto):
+    """A valid model with the shapes of its tensors. Raises ExportError where ONNX has no such operation."""
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
         onnx.checker.check_model(inferred, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         # tf2onnx leaves operations that it does not know as they are.
         raise ExportError(f"The model has an operation with no ONNX form: {' '.join(str(error).split())}") from error
-    wanted, made = sorted(names.inputs(model)), sorted(each.name for each in inferred.graph.input)
-    if made != wanted:
-        raise ExportError(f"The file should have the inputs {wanted}. It has: {made}")
-    return inferred.SerializeToString()
+    return inferred
+
+
+@contextlib.contextmanager
+def _traced_through():
+    """Functions inside a traced one become part of its graph; Keras compiles grouped convolutions as one by XLA."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 def _add_captured(graph, function):
