@@ -1,5 +1,6 @@
 """Sparse and quantized Keras 3 models, from `model.fit` to a verified file for the runtime."""
 
+from keras_sparse.encoding.two_of_four import pack_2of4, unpack_2of4
 from keras_sparse.exporting.artifact import Artifact
 from keras_sparse.exporting.edge import bundle
 from keras_sparse.exporting.export import export
@@ -34,7 +35,9 @@ __all__ = [
     "bundle",
     "calibrate",
     "export",
+    "pack_2of4",
     "prepare",
     "sparsity",
     "strip",
+    "unpack_2of4",
 ]

@@ -45,13 +45,9 @@ def _sizes(proto):
 
 
 def _only_moves(before, after, perm):
-    """Whether a reshape is the transpose `perm`, which moves axes of one element only past others."""
-    elements = [n for n in before[1:] if n != 1]
-    return 0 not in before[1:] and after[1:] == [before[axis] for axis in perm[1:]] and _order(before, perm) == elements
-
-
-def _order(before, perm):
-    return [before[axis] for axis in perm[1:] if before[axis] != 1]
+    """Whether a reshape is the transpose `perm`, which leaves axes of more than one element in their order."""
+    kept = [axis for axis in perm[1:] if before[axis] != 1]
+    return 0 not in before[1:] and after[1:] == [before[axis] for axis in perm[1:]] and kept == sorted(kept)
 
 
 def _squeezes(node):
