@@ -47,7 +47,7 @@ def pack_2of4(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if matrix.ndim != 2 or matrix.shape[1] % GROUP:
         raise ValueError(f"2:4 takes (rows, cols) with cols a multiple of {GROUP}. Received: shape {matrix.shape}")
     word = _word(matrix.dtype)
-    groups = matrix.reshape(matrix.shape[0], -1, GROUP)
+    groups = matrix.reshape(matrix.shape[0], matrix.shape[1] // GROUP, GROUP)
     used = groups != 0
     broken = np.argwhere(used.sum(-1) > KEPT)
     if len(broken):
@@ -59,7 +59,7 @@ def pack_2of4(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Non-zeros first, then zeros from the last place backwards; the two that lead are kept, in their order.
     priority = np.where(used, 2 * GROUP, 0) + np.arange(GROUP)
     places = np.sort(np.argsort(-priority, axis=-1)[..., :KEPT], axis=-1)
-    values = np.take_along_axis(groups, places, axis=-1).reshape(matrix.shape[0], -1)
+    values = np.take_along_axis(groups, places, axis=-1).reshape(matrix.shape[0], matrix.shape[1] // 2)
     return values, _words(places[..., 0] | places[..., 1] << 2, word)
 
 
@@ -96,7 +96,7 @@ def unpack_2of4(values: np.ndarray, metadata: np.ndarray) -> np.ndarray:
         )
     dense = np.zeros((rows, groups, GROUP), values.dtype)
     np.put_along_axis(dense, np.stack([first, second], -1), values.reshape(rows, groups, KEPT), axis=-1)
-    return dense.reshape(rows, -1)
+    return dense.reshape(rows, GROUP * groups)
 
 
 def _word(dtype: np.dtype) -> type[np.signedinteger]:

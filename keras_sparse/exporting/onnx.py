@@ -9,7 +9,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
-from keras_sparse.exporting import names, onnx_fold, onnx_layout, onnx_lower, onnx_qdq
+from keras_sparse.exporting import names, onnx_fold, onnx_layout, onnx_lower, onnx_moves, onnx_qdq
 from keras_sparse.exporting.check import ExportError
 from keras_sparse.exporting.quiet import native_notices_held
 
@@ -27,6 +27,7 @@ def emit(model, quantized):
     proto = build(model)
     if quantized:
         onnx_layout.cancel_transposes(proto)
+        onnx_moves.move_integers(proto)
         onnx_qdq.quantize(proto.graph)
     return checked(proto).SerializeToString()
 

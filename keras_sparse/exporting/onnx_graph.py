@@ -10,14 +10,15 @@ class Graph:
     Attributes:
         nodes: the nodes, in an order in which they can run.
         constants: {name: array} of the initializers.
-        outputs: names of the graph's outputs.
+        outputs: names of the tensors that are used outside these nodes: the graph's outputs, and what the graphs inside
+            its nodes (of loops and branches) take from it.
     """
 
     def __init__(self, proto):
         self.proto = proto
         self.constants = {each.name: numpy_helper.to_array(each) for each in proto.initializer}
         self.nodes = list(proto.node)
-        self.outputs = {each.name for each in proto.output}
+        self.outputs = {each.name for each in proto.output} | set(_taken_inside(self.nodes))
 
     def producer(self, name):
         """The node that makes this tensor, or `None`."""
@@ -91,6 +92,16 @@ class Graph:
             for name, values in self.constants.items()
             if name in used
         )
+
+
+def _taken_inside(nodes):
+    """Names that nodes of the graphs inside `nodes` use; some of them are those graphs' own."""
+    for node in nodes:
+        for each in node.attribute:
+            if each.HasField("g"):
+                yield from (name for inner in each.g.node for name in inner.input)
+                yield from (value.name for value in each.g.output)
+                yield from _taken_inside(each.g.node)
 
 
 def attribute(node, name, default=None):

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 from keras_sparse.exporting import onnx_file
+from keras_sparse.exporting.onnx_graph import attribute
 from keras_sparse.runtime import isolated
 
 CONVERTS = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast")
@@ -28,11 +29,13 @@ OUTPUTS = {
     "QLinearConcat": lambda types: types[1],
     "ConvInteger": lambda types: TensorProto.INT32,
     "MatMulInteger": lambda types: TensorProto.INT32,
-    "DynamicQuantizeMatMul": lambda types: TensorProto.FLOAT,
     "MatMulIntegerToFloat": lambda types: TensorProto.FLOAT,
     "Shape": lambda types: TensorProto.INT64,
 }
 """{operation: types of its inputs -> type of its output}, where that is not the type of the first input."""
+
+VALUES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.INT8, TensorProto.UINT8)
+"""Types whose operations give the same type, but for those of `OUTPUTS`."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +84,26 @@ def kernels(path):
             graph = onnx.load(str(made)).graph
         except DecodeError as error:
             raise isolated.RuntimeFailure(f"{path}: ONNX Runtime wrote no graph: {error}") from error
+    return tuple(_kernels(graph))
+
+
+def _kernels(graph):
+    # What a graph declares of the tensors within are the types from before it was optimized.
+    declared = {each.name: each.type.tensor_type.elem_type for each in (*graph.value_info, *graph.output)}
     types = {each.name: each.data_type for each in graph.initializer}
-    types |= {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info, *graph.output)}
-    found = []
+    types |= {each.name: each.type.tensor_type.elem_type for each in graph.input}
     for node in graph.node:
         inputs = [types.get(name, 0) for name in node.input]
-        made = OUTPUTS.get(node.op_type, lambda types: types[0] if types else TensorProto.FLOAT)(inputs)
         for name in node.output:
-            types.setdefault(name, made)
-        found.append(Kernel(node.op_type, node.output[0], _computes(node, inputs, types[node.output[0]])))
-    return tuple(found)
+            if node.op_type == "Cast":
+                types[name] = attribute(node, "to")
+            elif node.op_type in OUTPUTS:
+                types[name] = OUTPUTS[node.op_type](inputs)
+            elif inputs and inputs[0] in VALUES:
+                types[name] = inputs[0]
+            else:
+                types[name] = declared.get(name, inputs[0] if inputs else 0)
+        yield Kernel(node.op_type, node.output[0], _computes(node, inputs, types[node.output[0]]))
 
 
 def _computes(node, inputs, output):

@@ -29,6 +29,10 @@ def quantize(graph):
 
 
 class _Rewrite(Graph):
+    def __init__(self, proto):
+        super().__init__(proto)
+        self.made = {}  # name of float constants -> output of their DequantizeLinear, values, scales
+
     def repeat_after_moves(self):
         """DequantizeLinear -> move becomes DequantizeLinear -> move -> QuantizeLinear -> DequantizeLinear."""
         for move in [node for node in self.nodes if node.op_type in MOVES]:
@@ -109,13 +113,17 @@ class _Rewrite(Graph):
             node.input[1] = self.dequantized(node, node.input[1], weights, scale, axis)
 
     def dequantized(self, node, name, values, scale, axis):
-        """The output of a DequantizeLinear of a new initializer, put before `node`."""
+        """The output of a DequantizeLinear of a new initializer, put before `node`; one for all who have the same."""
+        before = self.made.get(name)
+        if before is not None and all(np.array_equal(a, b) for a, b in zip(before[1:], (values, scale), strict=True)):
+            return before[0]
         stored = self.constant(f"{name}/int", values)
         scales = self.constant(f"{name}/scale", scale)
         zeros = self.constant(f"{name}/zero_point", np.zeros(scale.shape, values.dtype))
         out = f"{stored}/dequantized"
         convert = helper.make_node("DequantizeLinear", [stored, scales, zeros], [out], name=out, axis=axis)
         self.nodes.insert(self.nodes.index(node), convert)
+        self.made[name] = out, values, scale
         return out
 
 
