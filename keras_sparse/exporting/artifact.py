@@ -42,7 +42,8 @@ class Verification:
 class ExportReport:
     """Scheme, sizes in bytes, every kernel, what stayed float and why, and the verifications.
 
-    `not_found` are float kernels that the converter stores in another form, so that their zeros were not counted.
+    `not_found` are float kernels that the converter stores in another form, so that their zeros were not counted;
+    `opset` is the version of ONNX's operations that a `.onnx` file uses.
     """
 
     scheme: str
@@ -54,6 +55,7 @@ class ExportReport:
     float_layers: dict[str, str]
     verification: tuple[Verification, ...]
     versions: dict[str, str]
+    opset: int | None = None
 
     def to_dict(self):
         return dataclasses.asdict(self)
@@ -65,7 +67,8 @@ class ExportReport:
         ]
         columns = ["kernel", "type", "shape>", "size>", "zeros>", "sparsity>"]
         lines = [tables.render(tables.build(None, columns, rows))]
-        lines.append(f"{self.scheme}: {tables.size(self.bytes)}, gzipped {tables.size(self.bytes_gzip)}")
+        opset = "" if self.opset is None else f", opset {self.opset}"
+        lines.append(f"{self.scheme}: {tables.size(self.bytes)}, gzipped {tables.size(self.bytes_gzip)}{opset}")
         lines += [
             f"{v.runtime}: rms difference {v.rms:.3g} (tolerance {v.rms_tolerance:.3g}), largest {v.largest:.3g} "
             f"({v.largest_tolerance:.3g}) on {v.samples} {v.source}"

@@ -96,6 +96,7 @@ class _Export:
             order = path.suffix.removeprefix(".")
             found = check.weights(stored, self.parts.tensors, order, self.parts.silenced)
             verification = self.verify(made)
+            in_float = self.float_operations(made, stored, not_arithmetic)
         write_atomically(path, data)
         report = ExportReport(
             scheme="int8" if self.quantized else "float32",
@@ -103,12 +104,21 @@ class _Export:
             bytes_gzip=len(gzip.compress(data, 9, mtime=0)),
             tensors=tuple(_tensor(name, each) for name, each in found.items()),
             not_found=tuple(each.name for each in self.parts.tensors if each.name not in found),
-            float_operations=tuple(f"{o.name} ({o.output})" for o in stored.float_operations(not_arithmetic)),
+            float_operations=in_float,
             float_layers=self.parts.float_layers if self.quantized else {},
             verification=tuple(verification),
             versions=versions(),
+            opset=stored.opset,
         )
         return Artifact(path, self.target.name, report)
+
+    def float_operations(self, made, stored, not_arithmetic):
+        """Operations that compute in float: in ONNX Runtime, the kernels that it really runs."""
+        if self.target.name != "onnxruntime":
+            return tuple(f"{each.name} ({each.output})" for each in stored.float_operations(not_arithmetic))
+        from keras_sparse.exporting.onnx_kernels import float_kernels, kernels
+
+        return tuple(f"{each.operation} ({each.output})" for each in float_kernels(kernels(made)))
 
     def verify(self, made):
         try:

@@ -9,7 +9,15 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
-from keras_sparse.exporting import names, onnx_fold, onnx_layout, onnx_lower, onnx_moves, onnx_qdq
+from keras_sparse.exporting import (
+    names,
+    onnx_fold,
+    onnx_integer,
+    onnx_layout,
+    onnx_lower,
+    onnx_moves,
+    onnx_qdq,
+)
 from keras_sparse.exporting.check import ExportError
 from keras_sparse.exporting.quiet import native_notices_held
 
@@ -30,6 +38,25 @@ def emit(model, quantized):
         onnx_moves.move_integers(proto)
         onnx_qdq.quantize(proto.graph)
     return checked(proto).SerializeToString()
+
+
+def emit_float16(model):
+    """`(bytes, narrowed)` of a float model as a float16 file; see `onnx_float16.to_float16`."""
+    from keras_sparse.exporting import onnx_float16  # imports ONNX Runtime's tools
+
+    proto = build(model)
+    narrowed = onnx_float16.to_float16(proto)
+    return checked(proto).SerializeToString(), narrowed
+
+
+def emit_integer(model):
+    """`(bytes, {operation that stays float: reason})` of a float model whose kernels lie on their int8 grid.
+
+    See `onnx_integer.to_integer`.
+    """
+    proto = build(model)
+    reasons = onnx_integer.to_integer(proto)
+    return checked(proto).SerializeToString(), reasons
 
 
 def build(model):

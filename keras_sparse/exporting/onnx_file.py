@@ -30,7 +30,8 @@ def read(path):
         else _tensor(name, value, quantization.get(name), values)
         for name, value in values.items()
     )
-    return StoredModel(tensors, tuple(_operations(graph)))
+    opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+    return StoredModel(tensors, tuple(_operations(graph)), opset)
 
 
 def _tensor(name, values, node, constants):

@@ -28,19 +28,24 @@ def matrices(proto):
 
 
 def fix_shapes(proto):
-    """Reshapes to a shape that is computed when the model runs get it as a constant, where one size at most is free."""
+    """Reshapes to a shape that is computed when the model runs get it as a constant, where one size at most is free.
+
+    Those that change nothing are removed.
+    """
     inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     sizes = {
         each.name: [dim.dim_value if dim.HasField("dim_value") else -1 for dim in each.type.tensor_type.shape.dim]
-        for each in (*inferred.value_info, *inferred.output)
+        for each in (*inferred.value_info, *inferred.input, *inferred.output)
         if each.type.tensor_type.HasField("shape")
     }
     graph = Graph(proto.graph)
-    for node in graph.nodes:
+    for node in [node for node in graph.nodes if node.op_type == "Reshape"]:
         shape = sizes.get(node.output[0])
-        if node.op_type != "Reshape" or node.input[1] in graph.constants or shape is None or shape.count(-1) > 1:
+        if shape is None or shape.count(-1) > 1 or 0 in shape:
             continue
-        if 0 not in shape:
+        if shape == sizes.get(node.input[0]) and node.output[0] not in graph.outputs:
+            graph.skip(node)
+        elif node.input[1] not in graph.constants:
             node.input[1] = graph.constant(f"{node.name}/shape", np.asarray(shape, np.int64))
     graph.finish()
 

@@ -62,8 +62,8 @@ class Graph:
 
     def replace(self, node, op_type, inputs):
         """Makes `node` an operation of that type on those inputs, its attributes and output kept."""
-        node.op_type = op_type
-        del node.input[:]
+        node.op_type, inputs = op_type, list(inputs)
+        node.ClearField("input")
         node.input.extend(inputs)
 
     def before(self, node, *nodes):

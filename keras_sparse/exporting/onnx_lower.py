@@ -5,7 +5,6 @@ from onnx import helper
 
 from keras_sparse.exporting.onnx_graph import Graph
 
-
 ONE = np.ones((), np.float32)
 FORMS = {
     "Erfc": lambda x, one, y: [("Erf", [x], f"{y}/erf"), ("Sub", [one, f"{y}/erf"], y)],

@@ -21,9 +21,9 @@ GRID_TOLERANCE = 1e-5
 def quantize(graph):
     """Rewrites `graph`, which `onnx_fold.fold` has gone through, in place: weights become int8, and biases int32."""
     rewrite = _Rewrite(graph)
+    rewrite.narrow_after_relu()
     rewrite.repeat_after_moves()
     rewrite.repeat_before_moves()
-    rewrite.narrow_after_relu()
     rewrite.weights()
     rewrite.finish()
 
@@ -62,28 +62,34 @@ class _Rewrite(Graph):
             self.nodes[at:at] = self.pair(raw, users[0].input[1:], move.input[0])
 
     def narrow_after_relu(self):
-        """A ReLU or ReLU6 before a range that reaches beyond it gets a range of its own, from 0 to where both end.
+        """The range after a ReLU or ReLU6 goes from 0 to where both end, where it reached beyond that.
 
         ONNX Runtime fuses the activation only where the range cuts off what it does; else the layer runs in float.
-        Ranges are wider where they are shared, in a concatenation.
+        Ranges are wider where they are shared, in a concatenation; ONNX's takes inputs of different ranges.
         """
         for node in [node for node in self.nodes if node.op_type in ("Relu", "Clip")]:
-            users = self.users(node.output[0])
-            if len(users) != 1 or users[0].op_type != "QuantizeLinear":
+            quantize = self.only_user(node, "QuantizeLinear")
+            if quantize is None:
                 continue
-            scale, zero_point = (self.constants[name] for name in users[0].input[1:3])
+            scale, zero_point = (self.constants[name] for name in quantize.input[1:3])
             top = float(scale) * (LEVELS - int(zero_point))
             limit = float(self.constants[node.input[2]]) if node.op_type == "Clip" else np.inf
             if zero_point == 0 and top <= limit * (1 + GRID_TOLERANCE):
                 continue
-            name, out = node.name, node.output[0]
-            node.output[0] = f"{out}/raw"
-            inputs = [
-                self.constant(f"{name}/scale", np.asarray(min(top, limit) / LEVELS, np.float32)),
-                self.constant(f"{name}/zero_point", np.asarray(0, np.uint8)),
+            narrow = [
+                self.constant(f"{node.name}/scale", np.asarray(min(top, limit) / LEVELS, np.float32)),
+                self.constant(f"{node.name}/zero_point", np.asarray(0, np.uint8)),
             ]
-            at = self.nodes.index(node) + 1
-            self.nodes[at:at] = self.pair(node.output[0], inputs, out)
+            for each in (quantize, *self.dequantized_by(quantize)):
+                self.replace(each, each.op_type, [each.input[0], *narrow])
+
+    def dequantized_by(self, quantize):
+        """The DequantizeLinear nodes that read what `quantize` gives, as it is or moved."""
+        for user in self.users(quantize.output[0]):
+            if user.op_type == "DequantizeLinear":
+                yield user
+            else:
+                yield from self.dequantized_by(user)
 
     def pair(self, raw, parameters, out):
         """QuantizeLinear and DequantizeLinear from `raw` to `out`, with that scale and zero point."""
