@@ -112,21 +112,22 @@ def fold_affine(graph, matrices):
         axis, after_channels = (0, weights.ndim - 2) if node.op_type == "Conv" else (weights.ndim - 1, 0)
         channels = weights.shape[axis]
         bias = graph.constants[node.input[2]] if len(node.input) > 2 else np.zeros(channels, np.float32)
-        folded = False
+        folded, kernel = False, node.input[1]
         while (user := graph.only_user(node, "Mul", "Add")) is not None and (factor := graph.other(user)) is not None:
             factor = per_channel(factor, channels, after_channels)
             if factor is None:
                 break
             if user.op_type == "Mul":
                 weights = weights * np.expand_dims(factor, [each for each in range(weights.ndim) if each != axis])
-                bias = bias * factor
+                bias, kernel = bias * factor, None
             else:
                 bias = bias + factor
             graph.drop(user, node)
             folded = True
         if folded:
-            inputs = [graph.constant(f"{node.name}/weights", weights), graph.constant(f"{node.name}/bias", bias)]
-            graph.replace(node, "Gemm" if node.op_type == "MatMul" else node.op_type, [node.input[0], *inputs])
+            kernel = kernel or graph.constant(f"{node.name}/weights", weights)  # one that did not change may be shared
+            inputs = [node.input[0], kernel, graph.constant(f"{node.name}/bias", bias)]
+            graph.replace(node, "Gemm" if node.op_type == "MatMul" else node.op_type, inputs)
 
 
 def _plain(node):

@@ -23,7 +23,6 @@ INT8_INSIDE = ("DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QAttention", "D
 
 OUTPUTS = {
     "QuantizeLinear": lambda types: types[2] if len(types) > 2 else TensorProto.UINT8,
-    "DynamicQuantizeLinear": lambda types: TensorProto.UINT8,
     "DequantizeLinear": lambda types: types[1],
     "QGemm": lambda types: types[8] if len(types) > 8 else TensorProto.FLOAT,
     "QLinearConcat": lambda types: types[1],
@@ -94,8 +93,10 @@ def _kernels(graph):
     types |= {each.name: each.type.tensor_type.elem_type for each in graph.input}
     for node in graph.node:
         inputs = [types.get(name, 0) for name in node.input]
-        for name in node.output:
-            if node.op_type == "Cast":
+        for place, name in enumerate(node.output):
+            if node.op_type == "DynamicQuantizeLinear":  # values, scale, zero point
+                types[name] = TensorProto.FLOAT if place == 1 else TensorProto.UINT8
+            elif node.op_type == "Cast":
                 types[name] = attribute(node, "to")
             elif node.op_type in OUTPUTS:
                 types[name] = OUTPUTS[node.op_type](inputs)

@@ -21,7 +21,7 @@ class SparseKernel:
     """One kernel, and whether TensorRT may run it with sparse tensor cores.
 
     Attributes:
-        name: of the tensor.
+        name: of the tensor in a model, such as "conv/kernel"; in a file, of the operation that reads it.
         inputs: input channels along which the groups lie, at each position of the kernel.
         reason: why it may not, with the first group that breaks the pattern; `None` where it may.
     """
@@ -78,11 +78,11 @@ def _of_file(path):
     stored = {node.output[0]: node.input[0] for node in nodes if node.op_type in ("DequantizeLinear", "Cast")}
     seen = set()
     for node in nodes:
-        name = stored.get(node.input[1], node.input[1]) if node.op_type in (*CONVOLUTIONS, *PRODUCTS) else None
-        if name in tensors and name not in seen:
-            seen.add(name)
+        kernel = stored.get(node.input[1], node.input[1]) if node.op_type in (*CONVOLUTIONS, *PRODUCTS) else None
+        if kernel in tensors and kernel not in seen:
+            seen.add(kernel)
             across = node.op_type in PRODUCTS and not attribute(node, "transB", 0)
-            yield name, np.moveaxis(tensors[name], -2 if across else 1, -1)
+            yield node.name or kernel, np.moveaxis(tensors[kernel], -2 if across else 1, -1)
 
 
 def _reason(kernel):
