@@ -78,19 +78,21 @@ def build(model):
     if made != wanted:
         raise ExportError(f"The file should have the inputs {wanted}. It has: {made}")
     onnx_lower.lower(proto.graph)
-    checked(proto)
+    for node in proto.graph.node:
+        # tf2onnx leaves operations that it does not know as they are.
+        if not onnx.defs.has(node.op_type, node.domain):
+            raise ExportError(f"The model has an operation with no ONNX form: {node.op_type}, named {node.name!r}")
     onnx_fold.fold(proto)
     return proto
 
 
 def checked(proto):
-    """A valid model with the shapes of its tensors. Raises ExportError where ONNX has no such operation."""
+    """A valid model with the shapes of its tensors. Raises ExportError where the model has none in ONNX."""
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
         onnx.checker.check_model(inferred, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        # tf2onnx leaves operations that it does not know as they are.
-        raise ExportError(f"The model has an operation with no ONNX form: {' '.join(str(error).split())}") from error
+        raise ExportError(f"The model has no valid ONNX form: {' '.join(str(error).split())}") from error
     return inferred
 
 
