@@ -24,7 +24,7 @@ def to_integer(proto):
     for all channels only. Biases are added in float.
 
     Returns:
-        {operation: reason} of the layers that stay float.
+        {operation: reason} of the layers that compute in float.
     """
     graph = Graph(proto.graph)
     rewrite, reasons = _Rewrite(graph), {}
@@ -44,7 +44,10 @@ class _Rewrite:
         """Rewrites `node`, or says why not."""
         weights = self.graph.constants.get(node.input[1])
         if node.op_type not in FORMS:
-            return f"ONNX has no {node.op_type} of integers"
+            split = None if weights is None or node.op_type != "ConvTranspose" else on_grid(weights, 1)
+            if split is not None:
+                self.dequantize(node, *split)
+            return f"ONNX has no {node.op_type} of integers{', its int8 weights are made float' if split else ''}"
         if weights is None:
             return "its second input is no constant"
         plain = [attribute(node, name, 0) for name in ("transA", "transB")] == [0, 0]
@@ -86,6 +89,15 @@ class _Rewrite:
         self.graph.replace(node, FORMS[node.op_type], inputs)
         node.output[0] = f"{out}/sum"
         self.graph.after(node, *steps)
+
+    def dequantize(self, node, values, scale):
+        """Stores the weights of a transposed convolution as int8, and converts them before it."""
+        kernel = node.input[1]
+        parts = [self.graph.constant(f"{kernel}/{part}", v) for part, v in (("int", values), ("scale", scale))]
+        zeros = self.graph.constant(f"{kernel}/zero_point", np.zeros(scale.shape, np.int8))
+        made = f"{parts[0]}/dequantized"
+        self.graph.before(node, helper.make_node("DequantizeLinear", [*parts, zeros], [made], name=made, axis=1))
+        node.input[1] = made
 
     def input(self, node):
         """The names of the quantized input of `node`, its scale and its zero point; made once for all that read it."""

@@ -114,16 +114,17 @@ def test_an_input_of_two_layers_is_quantized_once_and_a_shared_kernel_stored_onc
 def test_what_has_no_integer_form_stays_float_with_the_reason(tmp_path):
     inputs = keras.Input((6, 6, 3))
     x = layers.Conv2DTranspose(4, 3, name="up")(inputs)
-    model, _ = on_grid(keras.Model(inputs, layers.Conv2D(4, 3, name="off")(layers.Conv2D(4, 1, name="on")(x))))
+    model, tensors = on_grid(keras.Model(inputs, layers.Conv2D(4, 3, name="off")(layers.Conv2D(4, 1, name="on")(x))))
     kernel = model.get_layer("off").kernel
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
     path, reasons = emitted(model, tmp_path)
     assert len(reasons) == 2
     (up,), (off,) = ([r for name, r in reasons.items() if f"/{part}" in name] for part in ("up", "off"))
-    assert up == "ONNX has no ConvTranspose of integers"
+    assert up == "ONNX has no ConvTranspose of integers, its int8 weights are made float"
     assert "do not lie on an int8 grid" in off
     kinds = [node.op_type for node in onnx.load(path).graph.node]
     assert (kinds.count("ConvInteger"), kinds.count("Conv"), kinds.count("ConvTranspose")) == (1, 1, 1)
+    assert "up/kernel" in {name[-9:] for name in check.weights(onnx_file.read(path), tensors[:1], "onnx")}
     x = np.random.default_rng(0).normal(size=(4, 6, 6, 3)).astype(np.float32)
     wanted = model.predict(x, verbose=0)
     assert np.abs(isolated.run(path, [x])[0] - wanted).max() < 0.05 * np.abs(wanted).max()
