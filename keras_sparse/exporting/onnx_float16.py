@@ -56,5 +56,22 @@ def to_float16(proto):
                 narrowed.append(Narrowed(each.name, int(raised.sum()), int(coarse.sum())))
     made = convert_float_to_float16(proto, min_positive_val=LEAST, keep_io_types=True)
     OnnxModel.graph_topological_sort(made.graph, is_deterministic=True)  # its casts are at the end
+    _name_casts(made.graph)
     proto.CopyFrom(made)
     return tuple(narrowed)
+
+
+def _name_casts(graph):
+    """Names what is cast after the input or output; OpenVINO removes the cast and may call the input by either name."""
+    inputs, outputs = ({each.name for each in values} for values in (graph.input, graph.output))
+    names = {}
+    for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in inputs:
+            names[node.output[0]] = f"{node.input[0]}/float16"
+        elif node.op_type == "Cast" and node.output[0] in outputs:
+            names[node.input[0]] = f"{node.output[0]}/float16"
+    for node in graph.node:
+        for field in (node.input, node.output):
+            field[:] = [names.get(name, name) for name in field]
+    for value in graph.value_info:
+        value.name = names.get(value.name, value.name)
