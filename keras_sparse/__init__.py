@@ -1,5 +1,6 @@
 """Sparse and quantized Keras 3 models, from `model.fit` to a verified file for the runtime."""
 
+from keras_sparse.encoding.two_of_four import pack_2of4, unpack_2of4
 from keras_sparse.exporting.artifact import Artifact
 from keras_sparse.exporting.edge import bundle
 from keras_sparse.exporting.export import export
@@ -45,6 +46,7 @@ __all__ = [
     "from_tfmot",
     "load_weights",
     "pack",
+    "pack_2of4",
     "prepare",
     "recommend",
     "save_weights",
@@ -52,4 +54,5 @@ __all__ = [
     "sparsity",
     "strip",
     "unpack",
+    "unpack_2of4",
 ]

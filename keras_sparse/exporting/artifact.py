@@ -51,7 +51,8 @@ class Verification:
 class ExportReport:
     """Scheme, sizes in bytes, every kernel, what stayed float and why, and the verifications.
 
-    `not_found` are float kernels that the converter stores in another form, so that their zeros were not counted.
+    `not_found` are float kernels that the converter stores in another form, so that their zeros were not counted;
+    `opset` is the version of ONNX's operations that a `.onnx` file uses.
     """
 
     scheme: str
@@ -63,6 +64,8 @@ class ExportReport:
     float_layers: dict[str, str]
     verification: tuple[Verification, ...]
     versions: dict[str, str]
+    opset: int | None = None
+    notes: tuple[str, ...] = ()
 
     def to_dict(self):
         return dataclasses.asdict(self)
@@ -83,7 +86,8 @@ class ExportReport:
         ]
         columns = ["kernel", "type", "shape>", "zeros>", "sparsity>", "stored as", "dense size>", "size>"]
         lines = [tables.render(tables.build(None, columns, rows))]
-        lines.append(f"{self.scheme}: {tables.size(self.bytes)}, gzipped {tables.size(self.bytes_gzip)}")
+        opset = "" if self.opset is None else f", opset {self.opset}"
+        lines.append(f"{self.scheme}: {tables.size(self.bytes)}, gzipped {tables.size(self.bytes_gzip)}{opset}")
         lines += [
             f"NOT RIGHT in {v.runtime}, for which the file was not made: {v.problem}"
             if v.problem
@@ -93,6 +97,7 @@ class ExportReport:
             for v in self.verification
         ]
         lines += [f"{', '.join(names)}: {why}" for why, names in self._reasons().items()]
+        lines += self.notes
         if self.not_found:
             lines.append("kernels in the file in another form, zeros not counted: " + ", ".join(self.not_found))
         lines += [f"float: {name}: {reason}" for name, reason in self.float_layers.items()]

@@ -101,6 +101,7 @@ class _Export:
             order = path.suffix.removeprefix(".")
             found = check.weights(stored, emitted.tensors, order, self.what.silenced)
             verification = self.verify(made)
+            in_float = self.float_operations(made, stored, not_arithmetic)
         write_atomically(path, emitted.data)
         report = ExportReport(
             scheme=self.what.scheme,
@@ -108,12 +109,22 @@ class _Export:
             bytes_gzip=len(gzip.compress(emitted.data, 9, mtime=0)),
             tensors=tuple(_tensor(name, each, emitted.reasons.get(name)) for name, each in found.items()),
             not_found=tuple(each.name for each in emitted.tensors if each.name not in found),
-            float_operations=tuple(f"{o.name} ({o.output})" for o in stored.float_operations(not_arithmetic)),
+            float_operations=in_float,
             float_layers=self.what.float_layers,
             verification=tuple(verification),
             versions=versions(),
+            opset=stored.opset,
+            notes=emitted.notes,
         )
         return Artifact(path, self.target.name, report)
+
+    def float_operations(self, made, stored, not_arithmetic):
+        """Operations that compute in float: in ONNX Runtime, the kernels that it really runs."""
+        if self.target.suffix != ".onnx":
+            return tuple(f"{each.name} ({each.output})" for each in stored.float_operations(not_arithmetic))
+        from keras_sparse.exporting.onnx_kernels import float_kernels, kernels
+
+        return tuple(f"{each.operation} ({each.output})" for each in float_kernels(kernels(made)))
 
     def verify(self, made):
         try:

@@ -1,4 +1,4 @@
-"""Emits `.onnx`: tf2onnx makes the graph and the activations' Q/DQ pairs; the weights' are ours (`onnx_qdq.py`)."""
+"""Emits `.onnx`: tf2onnx makes the graph and the activations' Q/DQ pairs; what makes it run well is ours."""
 
 import contextlib
 import io
@@ -9,10 +9,18 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
-from keras_sparse.exporting import names, onnx_qdq
+from keras_sparse.exporting import (
+    names,
+    onnx_fold,
+    onnx_integer,
+    onnx_layout,
+    onnx_lower,
+    onnx_moves,
+    onnx_qdq,
+)
 from keras_sparse.exporting.check import ExportError
 from keras_sparse.exporting.quiet import native_notices_held
-from keras_sparse.exporting.scheme import INT8, Emitted
+from keras_sparse.exporting.scheme import FLOAT16, INT8, INT8_WEIGHTS, Emitted
 
 DENSE = "no runtime runs or keeps sparse ONNX tensors"
 
@@ -24,11 +32,30 @@ def emit(what, target, encoding):
     """A `.onnx` file that takes any batch, `Emitted`.
 
     Args:
-        what: an `Exportable`; of an int8 one, weights become int8 initializers and biases int32.
+        what: an `Exportable`. Of an int8 one, weights become int8 initializers and biases int32, with Q/DQ pairs; of
+            one with int8 weights, convolutions and matrix products become ConvInteger and MatMulInteger.
         target: the `Target` it is for.
         encoding: there is none but dense: no runtime runs or keeps the sparse tensors that the format has.
     """
-    model, quantized = what.model, what.scheme == INT8
+    notes = []
+    with what.applied():
+        proto = build(what.model)
+    if what.scheme == INT8:
+        onnx_layout.cancel_transposes(proto)
+        onnx_moves.move_integers(proto)
+        onnx_qdq.quantize(proto.graph)
+    elif what.scheme == INT8_WEIGHTS:
+        notes = [f"{name} computes in float: {reason}" for name, reason in onnx_integer.to_integer(proto).items()]
+    elif what.scheme == FLOAT16:
+        from keras_sparse.exporting import onnx_float16  # imports ONNX Runtime's tools
+
+        notes = [str(each) for each in onnx_float16.to_float16(proto)]
+    reasons = dict.fromkeys((tensor.name for tensor in what.tensors), DENSE)
+    return Emitted(checked(proto).SerializeToString(), what.tensors, reasons, tuple(notes))
+
+
+def build(model):
+    """The `ModelProto` of a stripped Keras model, its weights float; a quantized one has Q/DQ pairs on activations."""
     signature = [tf.TensorSpec((None, *each.shape[1:]), each.dtype, name=each.name) for each in model.inputs]
 
     @tf.function(input_signature=signature)
@@ -36,23 +63,43 @@ def emit(what, target, encoding):
         outputs = model(keras.tree.pack_sequence_as(model.input, list(inputs)), training=False)
         return dict(zip(names.outputs(model), keras.tree.flatten(outputs), strict=True))
 
-    with _quiet(), native_notices_held():
+    with _quiet(), native_notices_held(), _traced_through():
         proto, _ = tf2onnx.convert.from_function(serve, input_signature=signature, opset=OPSET)
-    _add_captured(proto.graph, serve.get_concrete_function())
-    if quantized:
-        onnx_qdq.quantize(proto.graph)
+    with _traced_through():
+        _add_captured(proto.graph, serve.get_concrete_function())
     _name_batches(proto.graph)
     proto.producer_name = "keras_sparse"
+    wanted, made = sorted(names.inputs(model)), sorted(each.name for each in proto.graph.input)
+    if made != wanted:
+        raise ExportError(f"The file should have the inputs {wanted}. It has: {made}")
+    onnx_lower.lower(proto.graph)
+    for node in proto.graph.node:
+        # tf2onnx leaves operations that it does not know as they are.
+        if not onnx.defs.has(node.op_type, node.domain):
+            raise ExportError(f"The model has an operation with no ONNX form: {node.op_type}, named {node.name!r}")
+    onnx_fold.fold(proto)
+    return proto
+
+
+def checked(proto):
+    """A valid model with the shapes of its tensors. Raises ExportError where the model has none in ONNX."""
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
         onnx.checker.check_model(inferred, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        # tf2onnx leaves operations that it does not know as they are.
-        raise ExportError(f"The model has an operation with no ONNX form: {' '.join(str(error).split())}") from error
-    wanted, made = sorted(names.inputs(model)), sorted(each.name for each in inferred.graph.input)
-    if made != wanted:
-        raise ExportError(f"The file should have the inputs {wanted}. It has: {made}")
-    return Emitted(inferred.SerializeToString(), what.tensors, dict.fromkeys((t.name for t in what.tensors), DENSE))
+        raise ExportError(f"The model has no valid ONNX form: {' '.join(str(error).split())}") from error
+    return inferred
+
+
+@contextlib.contextmanager
+def _traced_through():
+    """Functions inside a traced one become part of its graph; Keras compiles grouped convolutions as one by XLA."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 def _add_captured(graph, function):

@@ -8,6 +8,7 @@ from keras_sparse.exporting.stored import Operation, StoredModel, StoredTensor
 
 CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 MOVES = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Pad", "Identity")
+INTEGER = ("ConvInteger", "MatMulInteger")
 NOT_ARITHMETIC = (*CONVERSIONS, *MOVES)
 
 
@@ -22,8 +23,15 @@ def read(path):
     graph = model.graph
     values = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
     quantization = {node.input[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
-    tensors = tuple(_tensor(name, value, quantization.get(name), values) for name, value in values.items())
-    return StoredModel(tensors, tuple(_operations(graph)))
+    integer = {node.input[1]: node for node in graph.node if node.op_type in INTEGER}
+    tensors = tuple(
+        _integer_tensor(name, value, integer[name], graph, values)
+        if name in integer
+        else _tensor(name, value, quantization.get(name), values)
+        for name, value in values.items()
+    )
+    opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+    return StoredModel(tensors, tuple(_operations(graph)), opset)
 
 
 def _tensor(name, values, node, constants):
@@ -34,6 +42,16 @@ def _tensor(name, values, node, constants):
     zero_point = np.atleast_1d(constants[node.input[2]]) if len(node.input) > 2 else np.zeros(scale.shape, np.int8)
     axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
     return StoredTensor(name, values, scale, zero_point, axis if scale.size > 1 else None, inputs)
+
+
+def _integer_tensor(name, values, node, graph, constants):
+    """Weights of a ConvInteger or MatMulInteger: their scale multiplies that of the input, after the cast to float."""
+    products = {each.input[0]: each.input[1] for each in graph.node if each.op_type == "Mul"}
+    input_scale = next((each.output[1] for each in graph.node if node.input[0] in each.output[:1]), None)
+    scale = constants.get(products.get(input_scale)) if input_scale else None
+    zero_point = constants[node.input[3]] if len(node.input) > 3 else np.zeros(1, values.dtype)
+    axis, inputs = (0, 1) if node.op_type == "ConvInteger" else (values.ndim - 1, 0)
+    return StoredTensor(name, values, scale, zero_point, axis, inputs)
 
 
 def _operations(graph):

@@ -6,8 +6,9 @@ and outputs have Q/DQ pairs; where one is missing, the layer runs in float, with
 """
 
 import numpy as np
-from onnx import helper, numpy_helper
+from onnx import helper
 
+from keras_sparse.exporting.onnx_graph import Graph
 from keras_sparse.int8 import LEVELS, WEIGHT_MAX
 
 MOVES = ("MaxPool", "GlobalMaxPool", "Pad", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice")
@@ -18,114 +19,19 @@ GRID_TOLERANCE = 1e-5
 
 
 def quantize(graph):
-    """Rewrites `graph` in place: folds batch norms and biases, and makes weights int8 and biases int32."""
+    """Rewrites `graph`, which `onnx_fold.fold` has gone through, in place: weights become int8, and biases int32."""
     rewrite = _Rewrite(graph)
-    rewrite.sink_reshapes()
-    rewrite.fold_affine()
+    rewrite.narrow_after_relu()
     rewrite.repeat_after_moves()
     rewrite.repeat_before_moves()
-    rewrite.narrow_after_relu()
     rewrite.weights()
     rewrite.finish()
 
 
-class _Rewrite:
-    def __init__(self, graph):
-        self.graph = graph
-        self.constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
-        self.nodes = list(graph.node)
-        self.outputs = {each.name for each in graph.output}
-
-    def producer(self, name):
-        return next((node for node in self.nodes if name in node.output), None)
-
-    def users(self, name):
-        return [node for node in self.nodes if name in node.input]
-
-    def constant(self, name, values):
-        """A new initializer, of that name or the next free one after it; returns its name."""
-        number, unique = 1, name
-        while unique in self.constants:
-            number += 1
-            unique = f"{name}_{number}"
-        self.constants[unique] = values
-        return unique
-
-    def only_user(self, node, op_type):
-        """The node of that type that alone uses the output of `node`, with a constant as its other input, or `None`."""
-        users = self.users(node.output[0])
-        alone = len(users) == 1 and users[0].op_type == op_type and node.output[0] not in self.outputs
-        if not alone or not any(name in self.constants for name in users[0].input):
-            return None
-        return users[0]
-
-    def other(self, node):
-        return next(self.constants[name] for name in node.input if name in self.constants)
-
-    def drop(self, node, into):
-        """Removes `node`, whose output `into` now makes."""
-        into.output[0] = node.output[0]
-        self.nodes.remove(node)
-
-    def sink_reshapes(self):
-        """MatMul -> Reshape -> bias or ReLU becomes MatMul -> bias or ReLU -> Reshape: a Dense layer on many axes."""
-        for node in [node for node in self.nodes if node.op_type == "MatMul"]:
-            weights, users = self.constants.get(node.input[1]), self.users(node.output[0])
-            if weights is None or weights.ndim != 2 or [user.op_type for user in users] != ["Reshape"]:
-                continue
-            reshape, channels = users[0], weights.shape[1]
-            shape = self.constants.get(reshape.input[1])
-            if shape is None or shape[-1] != channels:
-                continue
-            while (after := self.elementwise(reshape, channels)) is not None:
-                above, between, below = reshape.input[0], reshape.output[0], after.output[0]
-                after.input[list(after.input).index(between)] = above
-                after.output[0], reshape.input[0], reshape.output[0] = between, between, below
-                at = self.nodes.index(after)
-                self.nodes.remove(reshape)
-                self.nodes.insert(at, reshape)
-
-    def elementwise(self, node, channels):
-        """The ReLU, or the Mul or Add of one constant per channel, that alone uses the output of `node`, or `None`."""
-        for op_type in ("Mul", "Add"):
-            user = self.only_user(node, op_type)
-            if user is not None and _per_channel(self.other(user), channels, 0) is not None:
-                return user
-        users = self.users(node.output[0])
-        alone = len(users) == 1 and node.output[0] not in self.outputs
-        return users[0] if alone and users[0].op_type in ("Relu", "Clip") else None
-
-    def fold_affine(self):
-        """Multiplications and additions by one constant per channel become part of the weights and bias before them."""
-        for node in [node for node in self.nodes if node.op_type in ("Conv", "Gemm", "MatMul")]:
-            weights = self.constants.get(node.input[1])
-            if weights is None:
-                continue
-            axis, after_channels = (0, weights.ndim - 2) if node.op_type == "Conv" else (weights.ndim - 1, 0)
-            channels = weights.shape[axis]
-            bias = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros(channels, np.float32)
-            folded = False
-            while (user := self.only_user(node, "Mul") or self.only_user(node, "Add")) is not None:
-                factor = _per_channel(self.other(user), channels, after_channels)
-                if factor is None:
-                    break
-                if user.op_type == "Mul":
-                    weights = weights * np.expand_dims(factor, [each for each in range(weights.ndim) if each != axis])
-                    bias = bias * factor
-                else:
-                    bias = bias + factor
-                self.drop(user, node)
-                folded = True
-            if folded:
-                inputs = [self.constant(f"{node.name}/weights", weights), self.constant(f"{node.name}/bias", bias)]
-                joined = "Gemm" if node.op_type == "MatMul" else node.op_type
-                self.replace(node, joined, [node.input[0], *inputs])
-
-    def replace(self, node, op_type, inputs):
-        """Makes `node` an operation of that type on those inputs, its attributes and output kept."""
-        node.op_type = op_type
-        del node.input[:]
-        node.input.extend(inputs)
+class _Rewrite(Graph):
+    def __init__(self, proto):
+        super().__init__(proto)
+        self.made = {}  # name of float constants -> output of their DequantizeLinear, values, scales
 
     def repeat_after_moves(self):
         """DequantizeLinear -> move becomes DequantizeLinear -> move -> QuantizeLinear -> DequantizeLinear."""
@@ -156,28 +62,34 @@ class _Rewrite:
             self.nodes[at:at] = self.pair(raw, users[0].input[1:], move.input[0])
 
     def narrow_after_relu(self):
-        """A ReLU or ReLU6 before a range that reaches beyond it gets a range of its own, from 0 to where both end.
+        """The range after a ReLU or ReLU6 goes from 0 to where both end, where it reached beyond that.
 
         ONNX Runtime fuses the activation only where the range cuts off what it does; else the layer runs in float.
-        Ranges are wider where they are shared, in a concatenation.
+        Ranges are wider where they are shared, in a concatenation; ONNX's takes inputs of different ranges.
         """
         for node in [node for node in self.nodes if node.op_type in ("Relu", "Clip")]:
-            users = self.users(node.output[0])
-            if len(users) != 1 or users[0].op_type != "QuantizeLinear":
+            quantize = self.only_user(node, "QuantizeLinear")
+            if quantize is None:
                 continue
-            scale, zero_point = (self.constants[name] for name in users[0].input[1:3])
+            scale, zero_point = (self.constants[name] for name in quantize.input[1:3])
             top = float(scale) * (LEVELS - int(zero_point))
             limit = float(self.constants[node.input[2]]) if node.op_type == "Clip" else np.inf
             if zero_point == 0 and top <= limit * (1 + GRID_TOLERANCE):
                 continue
-            name, out = node.name, node.output[0]
-            node.output[0] = f"{out}/raw"
-            inputs = [
-                self.constant(f"{name}/scale", np.asarray(min(top, limit) / LEVELS, np.float32)),
-                self.constant(f"{name}/zero_point", np.asarray(0, np.uint8)),
+            narrow = [
+                self.constant(f"{node.name}/scale", np.asarray(min(top, limit) / LEVELS, np.float32)),
+                self.constant(f"{node.name}/zero_point", np.asarray(0, np.uint8)),
             ]
-            at = self.nodes.index(node) + 1
-            self.nodes[at:at] = self.pair(node.output[0], inputs, out)
+            for each in (quantize, *self.dequantized_by(quantize)):
+                self.replace(each, each.op_type, [each.input[0], *narrow])
+
+    def dequantized_by(self, quantize):
+        """The DequantizeLinear nodes that read what `quantize` gives, as it is or moved."""
+        for user in self.users(quantize.output[0]):
+            if user.op_type == "DequantizeLinear":
+                yield user
+            else:
+                yield from self.dequantized_by(user)
 
     def pair(self, raw, parameters, out):
         """QuantizeLinear and DequantizeLinear from `raw` to `out`, with that scale and zero point."""
@@ -207,34 +119,18 @@ class _Rewrite:
             node.input[1] = self.dequantized(node, node.input[1], weights, scale, axis)
 
     def dequantized(self, node, name, values, scale, axis):
-        """The output of a DequantizeLinear of a new initializer, put before `node`."""
+        """The output of a DequantizeLinear of a new initializer, put before `node`; one for all who have the same."""
+        before = self.made.get(name)
+        if before is not None and all(np.array_equal(a, b) for a, b in zip(before[1:], (values, scale), strict=True)):
+            return before[0]
         stored = self.constant(f"{name}/int", values)
         scales = self.constant(f"{name}/scale", scale)
         zeros = self.constant(f"{name}/zero_point", np.zeros(scale.shape, values.dtype))
         out = f"{stored}/dequantized"
         convert = helper.make_node("DequantizeLinear", [stored, scales, zeros], [out], name=out, axis=axis)
         self.nodes.insert(self.nodes.index(node), convert)
+        self.made[name] = out, values, scale
         return out
-
-    def finish(self):
-        """Writes the nodes back, and those constants that are still used."""
-        used = {name for node in self.nodes for name in node.input}
-        del self.graph.node[:], self.graph.initializer[:], self.graph.value_info[:]
-        self.graph.node.extend(self.nodes)
-        self.graph.initializer.extend(
-            numpy_helper.from_array(np.asarray(values, order="C"), name)
-            for name, values in self.constants.items()
-            if name in used
-        )
-
-
-def _per_channel(factor, channels, after):
-    """`factor` as a vector of one value per channel, where `after` axes follow that of the channels, else `None`."""
-    if factor.size == 1:
-        return np.full(channels, factor.ravel()[0], np.float32)
-    axis = factor.ndim - 1 - after
-    fits = axis >= 0 and factor.size == channels == factor.shape[axis]
-    return factor.ravel() if fits else None
 
 
 def on_grid(values, axis):

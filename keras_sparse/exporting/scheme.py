@@ -74,11 +74,13 @@ class Emitted:
         data: the bytes of the file.
         tensors: the kernels as the file stores them.
         reasons: {kernel: why it is stored as it is}.
+        notes: what else to know about it.
     """
 
     data: bytes
     tensors: tuple[SparseTensor, ...]
     reasons: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def exportable(model, samples=None, quantize=None):

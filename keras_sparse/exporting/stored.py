@@ -56,10 +56,11 @@ class Operation:
 
 @dataclass(frozen=True, eq=False)
 class StoredModel:
-    """The constants and the operations of a file."""
+    """The constants and the operations of a file; `opset` is the version of ONNX's operations that it uses."""
 
     tensors: tuple[StoredTensor, ...]
     operations: tuple[Operation, ...]
+    opset: int | None = None
 
     def float_operations(self, apart_from):
         """Operations that compute in float, but for those that are named."""

@@ -59,6 +59,15 @@ def memory(path, threads=1, timeout=600):
     return int(printed) if printed else None
 
 
+def optimized(path, made, timeout=600):
+    """Has ONNX Runtime write to `made` the graph that it makes of a `.onnx` file on this processor, without running it.
+
+    Raises:
+        RuntimeFailure: the runtime refused the file, crashed or hung.
+    """
+    _child(path, ["--optimized", made], True, 1, timeout)
+
+
 def _child(path, options, delegates, threads, timeout):
     """What the child prints."""
     command = [sys.executable, "-c", _BOOTSTRAP, PACKAGE, path, "--threads", threads, *options]
@@ -111,10 +120,16 @@ def main():
     parser.add_argument("--given")
     parser.add_argument("--made")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--optimized")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-delegates", action="store_true")
     parser.add_argument("--engine")
     options = parser.parse_args()
+    if options.optimized:
+        from keras_sparse.runtime.onnxruntime import Session
+
+        Session(options.path, options.threads, optimized=options.optimized)
+        return
     before = _memory("VmRSS")
     session = open_session(options.path, options.threads, not options.no_delegates, options.engine)
     if options.memory:

@@ -11,10 +11,13 @@ DTYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "
 class Session:
     """A `.onnx` file, loaded; `run` takes any number of items."""
 
-    def __init__(self, path, threads=1, delegates=True):
+    def __init__(self, path, threads=1, delegates=True, optimized=None):
+        """`optimized`: where to write the graph that ONNX Runtime made of the file's for this processor, or `None`."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        if optimized is not None:
+            options.optimized_model_filepath = str(optimized)
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.inputs = [_port(each) for each in self._session.get_inputs()]
         self.outputs = [_port(each) for each in self._session.get_outputs()]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import TensorProto, helper, numpy_helper
 
-from keras_sparse.exporting import onnx_qdq
+from keras_sparse.exporting import onnx_fold, onnx_qdq
 
 
 class TestOnGrid:
@@ -82,6 +82,7 @@ def grid(shape, axis, step=0.01):
 
 def rewritten(model):
     copy = onnx.ModelProto.FromString(model.SerializeToString())
+    onnx_fold.fold(copy)
     onnx_qdq.quantize(copy.graph)
     onnx.checker.check_model(copy, full_check=True)
     return copy
