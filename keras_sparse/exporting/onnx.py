@@ -21,6 +21,7 @@ from keras_sparse.exporting import (
 from keras_sparse.exporting.check import ExportError
 from keras_sparse.exporting.quiet import native_notices_held
 from keras_sparse.exporting.scheme import FLOAT16, INT8, INT8_WEIGHTS, Emitted
+from keras_sparse.sparse_tensor import SparseTensor
 
 DENSE = "no runtime runs or keeps sparse ONNX tensors"
 
@@ -37,7 +38,7 @@ def emit(what, target, encoding):
         target: the `Target` it is for.
         encoding: there is none but dense: no runtime runs or keeps the sparse tensors that the format has.
     """
-    notes = []
+    notes, tensors = [], what.tensors
     with what.applied():
         proto = build(what.model)
     if what.scheme == INT8:
@@ -45,13 +46,16 @@ def emit(what, target, encoding):
         onnx_moves.move_integers(proto)
         onnx_qdq.quantize(proto.graph)
     elif what.scheme == INT8_WEIGHTS:
-        notes = [f"{name} computes in float: {reason}" for name, reason in onnx_integer.to_integer(proto).items()]
+        unread = [t for t in tensors if t.name in what.unread and t.layout.onnx]
+        floats = onnx_integer.to_integer(proto, [t.layout.to(t.layout.onnx, t.dense()) for t in unread])
+        tensors = [SparseTensor(t.name, t.dense(), None, t.layout) if t in unread else t for t in tensors]
+        notes = [f"{name} computes in float: {reason}" for name, reason in floats.items()]
     elif what.scheme == FLOAT16:
         from keras_sparse.exporting import onnx_float16  # imports ONNX Runtime's tools
 
         notes = [str(each) for each in onnx_float16.to_float16(proto)]
-    reasons = dict.fromkeys((tensor.name for tensor in what.tensors), DENSE)
-    return Emitted(checked(proto).SerializeToString(), what.tensors, reasons, tuple(notes))
+    reasons = dict.fromkeys((tensor.name for tensor in tensors), DENSE)
+    return Emitted(checked(proto).SerializeToString(), tuple(tensors), reasons, tuple(notes))
 
 
 def build(model):

@@ -17,8 +17,12 @@ FORMS = {"Conv": "ConvInteger", "MatMul": "MatMulInteger", "Gemm": "MatMulIntege
 WEIGHTED = (*FORMS, "ConvTranspose", "LSTM", "GRU", "RNN")
 
 
-def to_integer(proto):
+def to_integer(proto, unread=()):
     """Rewrites a float `ModelProto` that `onnx.build` made, in place.
+
+    Args:
+        unread: weights, in the axis order of ONNX, of layers inside models that cannot be read: how far rounding their
+            inputs would move the model is not known, so they stay float.
 
     Weights are int8 with zero point 0 (not stored), their scales per output channel; ConvInteger takes one zero point
     for all channels only. Biases are added in float.
@@ -27,7 +31,7 @@ def to_integer(proto):
         {operation: reason} of the layers that compute in float.
     """
     graph = Graph(proto.graph)
-    rewrite, reasons = _Rewrite(graph), {}
+    rewrite, reasons = _Rewrite(graph, unread), {}
     for node in [node for node in graph.nodes if node.op_type in WEIGHTED]:
         reason = rewrite.run(node)
         if reason is not None:
@@ -37,8 +41,8 @@ def to_integer(proto):
 
 
 class _Rewrite:
-    def __init__(self, graph):
-        self.graph, self.quantized, self.stored = graph, {}, {}
+    def __init__(self, graph, unread):
+        self.graph, self.quantized, self.stored, self.unread = graph, {}, {}, unread
 
     def run(self, node):
         """Rewrites `node`, or says why not."""
@@ -59,6 +63,8 @@ class _Rewrite:
         split = on_grid(weights, axis)
         if split is None:
             return "its weights do not lie on an int8 grid of one scale per output channel"
+        if any(each.shape == weights.shape and np.allclose(each, weights) for each in self.unread):
+            return "it is inside a model whose call cannot be read"
         self.rewrite(node, bias, axis, split, weights.ndim - 2 if convolution else 0)
         return None
 

@@ -5,6 +5,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.train import expand, graph, jitter, kernels
@@ -14,6 +15,9 @@ from keras_sparse.train.strip import fixed_ranges, stripped
 FLOAT32, FLOAT16, INT8, INT8_WEIGHTS = "float32", "float16", "int8", "int8-weights"
 QUANTIZE = (None, INT8, INT8_WEIGHTS, FLOAT16)
 """What `export(quantize=)` takes: None keeps what training did."""
+
+BATCH = 32
+"""Items that a model computes at a time."""
 
 
 @dataclass(frozen=True)
@@ -129,5 +133,10 @@ def _assigned(values):
 
 
 def _predict(model, arrays):
-    outputs = model.predict(keras.tree.pack_sequence_as(model.input, arrays), verbose=0)
-    return keras.tree.flatten(outputs)
+    """Outputs as a list; called as they are, batch by batch: to compile a function of it would take longer."""
+    parts = []
+    for start in range(0, len(arrays[0]), BATCH):
+        given = keras.tree.pack_sequence_as(model.input, [array[start : start + BATCH] for array in arrays])
+        outputs = keras.tree.flatten(model(given, training=False))
+        parts.append([keras.ops.convert_to_numpy(output) for output in outputs])
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]

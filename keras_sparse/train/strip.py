@@ -50,7 +50,7 @@ class Stripped:
     model: keras.Model
     tensors: tuple[SparseTensor, ...]
     float_layers: dict[str, str]
-    """Layers that stay float in a quantized model, with the reason."""
+    """Layers that stay float in an int8 model, with the reason."""
 
     @property
     def silenced(self):
@@ -143,6 +143,8 @@ def stripped(model, samples=None):
     names = [each.layer.name for each in wrappers if float(each.active)] or [each.name for each in plain.layers]
     int8 = [bool(fixed_ranges(plain)) and id(each.layer) in own and each.layer.name in names for each in found]
     tensors = tuple(_tensor(kernel, possible) for kernel, possible in zip(found, int8, strict=True))
+    if not fixed_ranges(plain):
+        return Stripped(plain, tensors, {})
     # Operations are layers, and functions of keras.ops.
     reasons = {each.name: roles.role(each)[1] for each in plain.operations if roles.role(each)[1]}
     reasons.update(_unfused(plain))

@@ -63,7 +63,7 @@ def test_a_grouped_convolution_is_one(quantize, tmp_path):
 
 def test_a_loop_keeps_what_it_takes_from_outside(tmp_path):
     model = keras.Sequential([keras.Input((6, 4)), layers.GRU(5)])
-    assert all(each.problem is None for each in ks.export(model, tmp_path / "m.onnx").report.verification)
+    assert ks.export(model, tmp_path / "m.onnx").report.verification[0].largest < 1e-5
 
 
 def test_a_layer_that_is_called_twice_is_stored_once(tmp_path):

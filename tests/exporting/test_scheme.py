@@ -75,6 +75,10 @@ def test_any_keras_model_in_any_scheme(kind, quantize, suffix, tmp_path):
     kernels = [v for v in model.weights if v.name == "kernel"]
     assert len(report.tensors) == len(kernels)
     dtypes = {"int8": "int8", "int8-weights": "int8", "float16": "float16", None: "float32"}
+    if kind == "calls TensorFlow" and suffix == ".onnx" and quantize == "int8-weights":
+        assert {each.dtype for each in report.tensors} == {"float32"}
+        assert all("call cannot be read" in note for note in report.notes) and report.notes
+        return
     assert {each.dtype for each in report.tensors} == {dtypes[quantize]}
 
 
