@@ -29,7 +29,7 @@ def measure(path):
         data = file.read()
     with tempfile.TemporaryDirectory() as folder:
         report = ks.pack(path, os.path.join(folder, "packed"))
-    large = [t for t in report.tensors if t.bound is not None and math.prod(t.shape) > LARGE]
+    large = [t for t in report.tensors if t.bits_per_weight is not None and math.prod(t.shape) > LARGE]
     weights = sum(math.prod(t.shape) for t in large)
     bits, bound = (sum(getattr(t, n) * math.prod(t.shape) for t in large) for n in ("bits_per_weight", "bound"))
     zstd = None

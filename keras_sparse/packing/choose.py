@@ -10,7 +10,7 @@ from keras_sparse_edge.spans import MAX_RECORDS, Record
 from keras_sparse.encoding import tensor
 from keras_sparse.encoding.tensor import CodedTensor
 from keras_sparse.exporting.spans import Span
-from keras_sparse.packing.container import BYTES_PER_LANE, larger, records_bytes
+from keras_sparse.packing.container import BYTES_PER_LANE, compress, larger, records_bytes
 
 LEAST = 64
 """Bytes; what is smaller is not worth a record."""
@@ -18,10 +18,15 @@ LEAST = 64
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A constant, and its coded form, or `None` where the general compressor keeps it."""
+    """A constant, and its coded form, or `None` where the general compressor keeps it.
+
+    `bits` is what it takes by itself, `bound` what its positions and values do; `None` for what is no weight tensor.
+    """
 
     span: Span
     coded: CodedTensor | None
+    bits: float | None = None
+    bound: float | None = None
 
 
 def choose(data: bytes, spans: list[Span]) -> list[Choice]:
@@ -50,7 +55,9 @@ def _choice(span: Span, part: bytes) -> Choice:
         return Choice(span, None)
     coded = tensor.encode(part, span.dtype, shape, span.start)
     taken = coded.bits / 8 * (1 + 4 / BYTES_PER_LANE) + len(records_bytes([coded.record])[0])
-    return Choice(span, coded if larger(part, taken) else None)
+    if larger(part, taken):
+        return Choice(span, coded, coded.bits, coded.bound)
+    return Choice(span, None, 8 * len(compress(part)), coded.bound)
 
 
 def _shape(span: Span) -> tuple[int, ...] | None:
@@ -75,4 +82,4 @@ def _or_copy(choice: Choice, data: bytes, seen: dict[bytes, CodedTensor]) -> Cho
     if source is choice.coded:
         return choice
     of = source.record
-    return Choice(span, CodedTensor(Record(span.start, of.items, of.kind, copy=of), [], b"", 0.0, 0.0))
+    return Choice(span, CodedTensor(Record(span.start, of.items, of.kind, copy=of), [], b"", 0.0, 0.0), 0.0, 0.0)

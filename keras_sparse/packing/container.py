@@ -17,7 +17,7 @@ FAST = 1
 """Presets of liblzma."""
 
 FAST_GAIN = 0.8
-"""What is below this part of what the fast preset makes is taken to be below what the smallest one makes."""
+"""Of large data: what is below this part of what the fast preset makes is taken to be below what the smallest makes."""
 
 BYTES_PER_LANE = 1000
 """Coded bytes for each lane: one takes 4 bytes, and more of them are faster."""
@@ -26,7 +26,7 @@ PROPERTIES = ((3, 0, 2), (0, 2, 2), (2, 2, 2), (4, 0, 0))
 """lc, lp and pb of LZMA: the usual ones first; the others suit aligned numbers, and text."""
 
 TRY_ALL = 2**21
-"""Bytes up to which every one of PROPERTIES is tried."""
+"""Bytes up to which every one of PROPERTIES is tried, and the smallest preset in any case."""
 
 
 def build(original: bytes, tensors: Sequence[CodedTensor]) -> bytes:
@@ -109,5 +109,7 @@ def _between(original: bytes, records: Sequence[Record]) -> bytes:
 
 
 def larger(data: bytes | memoryview, size: float) -> bool:
-    """Whether LZMA makes more than `size` bytes of `data`; quickly, where that is clear."""
-    return size < FAST_GAIN * len(compress(data, preset=FAST)) or size < len(compress(data))
+    """Whether LZMA makes more than `size` bytes of `data`; of large data quickly, where that is clear."""
+    if len(data) > TRY_ALL and size < FAST_GAIN * len(compress(data, preset=FAST)):
+        return True
+    return size < len(compress(data))

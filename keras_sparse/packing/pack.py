@@ -66,7 +66,7 @@ def _smaller(data, choices):
     whole = build(data, [])
     if len(packed) <= len(whole):
         return packed, choices
-    return whole, [replace(choice, coded=None) for choice in choices]
+    return whole, [replace(choice, coded=None, bits=None) for choice in choices]
 
 
 def _finder(src):

@@ -1,5 +1,6 @@
 """What packing did to a file."""
 
+import math
 from dataclasses import asdict, dataclass
 
 from keras_sparse.report import tables
@@ -11,7 +12,8 @@ class PackedTensor:
 
     `coding` says how it is stored. `bits_per_weight` is what that takes; `bound`, in bits per weight, what the
     positions of its non-zeros and the empirical entropy of its values take, for floating point the entropies of their
-    bytes. Both are `None` where the general compressor has it among all else.
+    bytes. Bits are those of the constant by itself; `None` where it is no weight tensor, or the file is compressed as a
+    whole.
     """
 
     name: str
@@ -56,11 +58,10 @@ class PackReport:
 def describe(choice):
     """The `PackedTensor` of a choice."""
     span, coded = choice.span, choice.coded
-    if coded is None:
-        return PackedTensor(span.name, span.dtype, span.shape, span.bytes, "general compressor", None, None)
-    items = coded.record.items
-    said = _say(coded.record)
-    return PackedTensor(span.name, span.dtype, span.shape, span.bytes, said, coded.bits / items, coded.bound / items)
+    said = "general compressor" if coded is None else _say(coded.record)
+    items = max(1, math.prod(span.shape))
+    bits, bound = (None if each is None else each / items for each in (choice.bits, choice.bound))
+    return PackedTensor(span.name, span.dtype, span.shape, span.bytes, said, bits, bound)
 
 
 def _say(record):

@@ -44,7 +44,7 @@ def trained(images):
             keras.layers.Dense(10),
         ]
     )
-    fit(model, images, epochs=3)
+    fit(model, images, epochs=2)
     return model
 
 
@@ -76,8 +76,8 @@ def test_trained_models(trained, images, name, tmp_path):
     model = keras.models.clone_model(trained)
     model.set_weights(trained.get_weights())
     if pattern is not None:
-        recipe = ks.Recipe([ks.Prune(pattern, ks.Cubic(begin=0.0, end=0.6, every=20), match="*[td]/kernel")])
-        fit(model, images, 2, [ks.Sparsify(recipe)])
+        recipe = ks.Recipe([ks.Prune(pattern, ks.Cubic(begin=0.0, end=0.6, every=10), match="*[td]/kernel")])
+        fit(model, images, 1, [ks.Sparsify(recipe)])
     path, packed = tmp_path / "model.tflite", tmp_path / "model.pack"
     ks.export(model, path, samples=images.x_train[:256].astype("float32"), quantize="int8")
     report = ks.pack(path, packed)

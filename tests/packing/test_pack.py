@@ -32,9 +32,10 @@ def test_mlperf_tiny_files(shared, tmp_path):
         assert unpack(tmp_path / "packed", tmp_path / "again") == len(data)
         assert (tmp_path / "again").read_bytes() == data
         assert report.bytes_packed == (tmp_path / "packed").stat().st_size <= small(data)
-        for each in report.tensors:
-            if each.bound is not None and np.prod(each.shape) > 2**16:
-                assert each.bits_per_weight <= 1.03 * each.bound
+        large = [each for each in report.tensors if np.prod(each.shape) > 2**16]
+        assert len(large) == (0 if "Resnet" in path.name else 2)
+        for each in large:
+            assert each.bits_per_weight <= 1.03 * each.bound
 
 
 def test_onnx_and_its_report(onnx_file, sparse_int8, tmp_path):
@@ -62,7 +63,7 @@ def test_the_same_file_gives_the_same_bytes(onnx_file, sparse_int8, tmp_path):
 
 
 def test_tensors_that_only_match_each_other_are_left_to_the_general_compressor(onnx_file, tmp_path):
-    row = np.random.default_rng(0).integers(-127, 127, 4000, dtype=np.int8)
+    row = np.random.default_rng(0).normal(0, 20, 4000).astype(np.int8)  # each of them would be coded
     path = onnx_file(**{f"w{i}": np.concatenate([[i], row]).astype(np.int8) for i in range(9)})
     report = pack(path, tmp_path / "packed")
     assert {each.coding for each in report.tensors} == {"general compressor"}
