@@ -50,7 +50,7 @@ FOLDER = pytest.param("", marks=pytest.mark.slow, id="SavedModel")
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras", FOLDER])
 def test_files_of_pruned_models(suffix: str, k2: Any, tfmot: Any, tmp_path: Path, noise: Any, on_arrays: Any) -> None:
-    model = k2.Sequential([k2.Input((6,)), k2.layers.Dense(5, name="dense"), k2.layers.Dense(2)])
+    model = k2.Sequential([k2.Input((6,)), k2.layers.Dense(5, name="dense"), k2.layers.Dense(2, name="head")])
     wrapped = tfmot.sparsity.keras.prune_low_magnitude(model)
     wrapped.save(tmp_path / f"model{suffix}")
     new = ks.from_tfmot(tmp_path / f"model{suffix}")

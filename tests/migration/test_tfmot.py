@@ -109,6 +109,7 @@ def test_a_pruned_model_wrapped_and_stripped(tfmot: Any, pruned: Any, fashion: A
         assert [layer.name for layer in new.layers][:2] == ["conv", "conv_bn"]
 
 
+@pytest.mark.slow
 def test_a_qat_model(qat: Any, fashion: Any, tmp_path: Path) -> None:
     new = ks.from_tfmot(qat)
     assert agreement(new, qat, fashion) >= 0.985
@@ -135,6 +136,7 @@ def test_a_pqat_model(pqat: Any, fashion: Any, tmp_path: Path) -> None:
     assert accuracy(new, fashion) > accuracy(pqat, fashion) - 0.02
 
 
+@pytest.mark.slow
 def test_the_source_is_not_changed(qat: Any, pruned: Any) -> None:
     for old in (qat, pruned):
         before = [weight.numpy().tobytes() for weight in old.weights]

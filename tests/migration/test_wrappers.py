@@ -45,7 +45,6 @@ def test_zeros_of_the_mask_that_the_last_step_undid(tfmot: Any, k2: Any) -> None
     np.testing.assert_array_equal(ks.from_tfmot(wrapped).layers[0].kernel, 3 * mask)
 
 
-@pytest.mark.slow
 def test_the_mask_of_pqat_counts_though_the_variable_is_not_zero(tfmot: Any, k2: Any) -> None:
     """As after `load_weights` into a model whose mask was made from other weights."""
     model = k2.Sequential([k2.Input((4,)), k2.layers.Dense(4, name="dense")])
@@ -63,7 +62,6 @@ def test_the_mask_of_pqat_counts_though_the_variable_is_not_zero(tfmot: Any, k2:
     np.testing.assert_allclose(new.predict(x, verbose=0), old.predict(x, verbose=0), atol=1e-5)
 
 
-@pytest.mark.slow
 def test_what_a_layer_has_learned(k2: Any, quantized: Any, noise: Any) -> None:
     la = k2.layers
     model = k2.Sequential([k2.Input((6,)), la.Dense(4, activation="gelu", name="both"), la.Dense(3, name="one")])
