@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, when TensorFlow
 import typer
 from typer.core import TyperGroup
 
-from keras_sparse.commands import bench, demo, export, sparsity, verify
+from keras_sparse.commands import bench, demo, explain, export, pack, recommend, shrink, sparsity, verify
 from keras_sparse.commands.shell import CommandError
 from keras_sparse.versions import __version__
 
@@ -97,7 +97,18 @@ def _program(
     """Prune and quantize Keras models, and export files that were verified in their runtime."""
 
 
-COMMANDS = (demo.demo, export.export, sparsity.sparsity, verify.verify, bench.bench)
+COMMANDS = (
+    demo.demo,
+    explain.explain,
+    recommend.recommend,
+    export.export,
+    sparsity.sparsity,
+    verify.verify,
+    bench.bench,
+    pack.pack,
+    pack.unpack,
+    shrink.shrink,
+)
 for each in COMMANDS:
     app.command()(each)
 

@@ -6,20 +6,26 @@ from typing import Annotated
 import typer
 
 from keras_sparse import target
-from keras_sparse.commands.shell import JSON, SAMPLES, CommandError, busy, show
+from keras_sparse.commands.shell import JSON, QUANTIZE, SAMPLES, CommandError, busy, show
 
 
 def export(
     model: Annotated[Path, typer.Argument(help="A .keras file: plain, or trained with a recipe.")],
     out: Annotated[Path, typer.Argument(help="The file to write, .tflite or .onnx.")],
     samples: SAMPLES = None,
-    quantize: Annotated[str | None, typer.Option(help='"int8": calibrate a float model with the samples.')] = None,
+    quantize: QUANTIZE = None,
+    to: Annotated[
+        str | None, typer.Option("--target", help="What will run it; by default the file's suffix says.")
+    ] = None,
+    encoding: Annotated[
+        str, typer.Option(help='How .tflite stores sparse weights: "fastest", "smallest", "dense", "csr", "block".')
+    ] = "fastest",
     as_json: JSON = False,
 ):
     """Write a .keras model as a verified .tflite or .onnx file."""
-    target.find(out)
-    if quantize is not None and samples is None:
-        raise CommandError(f"--quantize {quantize} measures the ranges of activations: it needs --samples")
+    target.find(out, to)
+    if quantize == "int8" and samples is None:
+        raise CommandError("--quantize int8 measures the ranges of activations: it needs --samples")
     with busy("Loading the model"):
         import keras_sparse as ks
         from keras_sparse.exporting import keras_file
@@ -30,7 +36,7 @@ def export(
     if isinstance(given, dict):
         given = _in_order(given, loaded, model, samples)
     with busy(f"Exporting {out.name}"):
-        artifact = ks.export(loaded, out, samples=given, quantize=quantize)
+        artifact = ks.export(loaded, out, to, given, quantize, encoding)
     show({"path": str(out), "target": artifact.target, **artifact.report.to_dict()} if as_json else artifact)
 
 

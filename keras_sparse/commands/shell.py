@@ -14,6 +14,12 @@ SAMPLES = Annotated[
     Path | None, typer.Option(help="Inputs of the model: .npy, or .npz for several; items along the first axis.")
 ]
 
+TARGET = Annotated[str, typer.Option(help="What runs the file, such as litert-arm64; an unknown one lists all.")]
+QUANTIZE = Annotated[
+    str | None,
+    typer.Option(help='"int8", calibrated with the samples; "int8-weights"; "float16"; by default what training did.'),
+]
+
 
 class CommandError(Exception):
     """An error of a command, worded for the one who typed it."""

@@ -15,7 +15,7 @@ from keras_sparse.schedule import Cubic
 from keras_sparse.targets import packed
 from keras_sparse.targets.contract import LATENCY, SIZE
 from keras_sparse.targets.network import BITS, CONV, FLOAT32, INT8, INT8_WEIGHTS
-from keras_sparse.train import kernels
+from keras_sparse.train import expand, graph, kernels
 from keras_sparse.train import network as keras_network
 
 GOALS = {
@@ -95,9 +95,12 @@ class _Plan:
     goal = ""
 
     def __init__(self, model, target):
-        self.model, self.target = model, target
-        self.kernels = kernels.find(model)
-        self.network = keras_network.read(model, INT8)
+        self.readable = graph.has_graph(model)
+        # Kernels are called as in the model that `prepare` makes, which has no models inside.
+        self.model = expand.expanded(graph.functional(model), subclassed=False) if self.readable else model
+        self.target = target
+        self.kernels = kernels.find(self.model)
+        self.network = keras_network.read(self.model, INT8)
         self.int8 = INT8 in target.schemes and any(layer.scheme == INT8 for layer in self.network.layers)
 
     def result(self, groups, scheme, heading, dense, quantize_reason):
@@ -106,18 +109,23 @@ class _Plan:
         for pattern, (members, reason) in groups.items():
             rules.append(Prune(pattern, RAMP, match=self.globs(members)))
             reasons.append(reason)
-        if scheme == INT8:
+        if scheme == INT8 and self.readable:
             rules.append(Quantize(begin=QUANTIZE_BEGIN if groups else 0.0))
             reasons.append(quantize_reason)
         told = [f"For {self.target.name}, {self.goal}: {GOALS[self.goal]}.", *heading, *_left(dense)]
+        export = {} if self.target.suffix is None else {"target": self.target.name}
+        if scheme not in (INT8, FLOAT32):
+            export["quantize"] = scheme
+        if scheme == INT8 and not self.readable:
+            told.append(
+                'A subclassed model is quantized by ks.export(quantize="int8", samples=...), and not trained so.'
+            )
+            export["quantize"] = INT8
         if not rules:
             raise ValueError(
                 f"There is nothing to recommend for {self.model.name!r} on {self.target.name} ({self.goal}): no zeros "
                 f"pay, and no layer can be int8. {' '.join(told[1:])}"
             )
-        export = {} if self.target.suffix is None else {"target": self.target.name}
-        if scheme not in (INT8, FLOAT32):
-            export["quantize"] = scheme
         made = Recommendation(rules, self.target.name, self.goal, told, reasons, export)
         self.check(made, groups)
         return made

@@ -1,5 +1,6 @@
 """A Keras model as targets see it: its kernels with how each will be stored, and its calls as neutral operations."""
 
+import dataclasses
 import math
 
 import keras
@@ -20,7 +21,7 @@ from keras_sparse.targets.network import (
     Network,
     Operation,
 )
-from keras_sparse.train import graph, kernels, roles
+from keras_sparse.train import expand, graph, kernels, roles
 from keras_sparse.train.strip import FixedRange
 from keras_sparse.train.wrapper import QuantizedWeights
 
@@ -58,12 +59,19 @@ def read(model, quantize=None):
     """The `Network` of a built Keras model.
 
     Args:
-        model: any Keras model. One without a graph (subclassed) has kernels only.
+        model: any Keras model. The layers of models inside it are called as `prepare` calls them; of one whose `call`
+            cannot be read there are kernels only.
         quantize: as `ks.export` takes it. `None`: int8 where the model is prepared for it, else float32.
     """
-    found = kernels.find(model)
-    if not found:
+    if not kernels.find(model):
         raise ValueError(f"Model {model.name!r} has no kernels; if it is not built yet, call it once.")
+    given, paths = model, {}
+    if graph.has_graph(model):
+        model = expand.expanded(graph.functional(model), subclassed=False)
+    else:
+        model = expand.expanded(expand.wrapped(model))
+        paths = _paths(given, model)
+    found = kernels.find(model)
     calls, missing = None, None
     try:
         calls = _Calls(quantize in (FLOAT16, FLOAT32, None) and not _has_ranges(model))
@@ -72,9 +80,23 @@ def read(model, quantize=None):
         calls, missing = None, str(error)
     schemes = _Schemes(model, quantize, missing)
     made = tuple(_layer(kernel, *schemes.of(kernel.layer), calls) for kernel in found)
+    made = tuple(dataclasses.replace(each, name=paths.get(each.name, each.name)) for each in made)
     if calls is None:
         return Network(made, no_graph_because=missing)
     return Network(made, calls.folded(outputs), tuple(outputs))
+
+
+def _paths(given, opened):
+    """{path in `opened`: path in `given`}: the copy of a kernel has its values."""
+    found, left = {}, list(kernels.find(given))
+    for kernel in kernels.find(opened):
+        values = keras.ops.convert_to_numpy(kernel.variable)
+        same = (each for each in left if np.array_equal(keras.ops.convert_to_numpy(each.variable), values))
+        original = next(same, None)
+        if original is not None:
+            found[kernel.path] = original.path
+            left.remove(original)
+    return found
 
 
 def _has_ranges(model):

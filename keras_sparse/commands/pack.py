@@ -1,0 +1,35 @@
+"""`keras-sparse pack` and `unpack`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_sparse.commands.shell import JSON, busy, exists, show
+
+
+def pack(
+    file: Annotated[Path, typer.Argument(help="A .tflite or .onnx file.")],
+    out: Annotated[Path, typer.Argument(help="The packed file to write.")],
+    as_json: JSON = False,
+):
+    """Pack a file near its entropy, without loss."""
+    exists(file)
+    with busy(f"Packing {file.name}"):
+        import keras_sparse as ks
+
+        report = ks.pack(file, out)
+    show(report.to_dict() if as_json else report)
+
+
+def unpack(
+    file: Annotated[Path, typer.Argument(help="A packed file.")],
+    out: Annotated[Path, typer.Argument(help="Where to write the file that was packed.")],
+):
+    """Write the file that was packed, the same bytes."""
+    exists(file)
+    with busy(f"Unpacking {file.name}"):
+        import keras_sparse as ks
+
+        ks.unpack(file, out)
+    print(f"{out}: {out.stat().st_size} bytes")

@@ -1,0 +1,26 @@
+"""`keras-sparse recommend`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_sparse import target as targets
+from keras_sparse.commands.shell import TARGET, busy, model_or_file
+
+
+def recommend(
+    file: Annotated[Path, typer.Argument(help="A .keras, .tflite or .onnx file.")],
+    target: TARGET,
+    goal: Annotated[str, typer.Option(help='"latency" or "size".')],
+    out: Annotated[Path | None, typer.Option(help="The recipe to write (YAML); printed without it.")] = None,
+):
+    """Write the recipe that follows from explain, with the reasons in it."""
+    targets.named(target)
+    with busy("Reading the file"):
+        import keras_sparse as ks
+
+        recipe = ks.recommend(model_or_file(file), target, goal)
+    if out is not None:
+        recipe.save(out)
+    print(recipe)
