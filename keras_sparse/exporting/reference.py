@@ -6,23 +6,30 @@ import keras
 
 from keras_sparse import target
 from keras_sparse.exporting import check, samples
-from keras_sparse.exporting.scheme import exportable
+from keras_sparse.exporting.scheme import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS, exportable
 from keras_sparse.runtime import isolated, open_session
 from keras_sparse.runtime.port import Port
 from keras_sparse.train.strip import fixed_ranges
 
-FLOAT, INT8, OTHER = "float32", "int8", "other than float32 and int8 throughout"
-"""Schemes: how a model or a file computes."""
+OTHER = "in several schemes"
+"""What a file is that computes neither in one of the schemes of `scheme.py` throughout."""
+
+KERNELS = {"float32", "float16", "int8"}
 
 
 class ModelReference:
-    """A Keras model, plain or prepared."""
+    """A Keras model, plain or prepared.
 
-    def __init__(self, model):
+    A plain one computes with the weights that a file of `scheme` holds, where that needs no samples.
+    """
+
+    def __init__(self, model, scheme=None):
         self.parts = exportable(model)
+        if self.parts.scheme == FLOAT32 and scheme in (FLOAT16, INT8_WEIGHTS):
+            self.parts = exportable(model, quantize=scheme)
         self.model, self.name = self.parts.model, f"the model {model.name!r}"
         self.ranges = fixed_ranges(self.model)
-        self.scheme = INT8 if self.ranges else FLOAT
+        self.scheme = self.parts.scheme
         self.ports = [Port(each.name, tuple(each.shape), each.dtype) for each in self.model.inputs]
 
     @property
@@ -61,9 +68,9 @@ class FileReference:
         return check.tolerance(expected, None)
 
 
-def find(reference):
-    """The reference for a Keras model or the path of a file."""
-    return ModelReference(reference) if isinstance(reference, keras.Model) else FileReference(Path(reference))
+def find(reference, scheme=None):
+    """The reference for a Keras model, as it is in a file of that scheme, or for the path of a file."""
+    return ModelReference(reference, scheme) if isinstance(reference, keras.Model) else FileReference(Path(reference))
 
 
 def read(path):
@@ -82,13 +89,14 @@ def ports(path):
 
 
 def scheme(path):
-    """FLOAT or INT8 where the file computes in that; OTHER for half precision, or int8 kernels in float operations."""
+    """The scheme in which the file stores kernels and computes, one of those of `scheme.py`, or OTHER."""
     stored = read(path)
-    kernels = {str(each.values.dtype) for each in stored.tensors if each.values.ndim >= 2}
-    int8 = any(each.dtype == "int8" for each in stored.operations)
-    if "int8" in kernels and int8:
-        return INT8
-    return FLOAT if not int8 and not kernels & {"int8", "float16"} else OTHER
+    kernels = {str(each.values.dtype) for each in stored.tensors if each.values.ndim >= 2} & KERNELS
+    if any(each.dtype == "int8" for each in stored.operations):
+        return INT8 if "int8" in kernels else OTHER
+    if "int8" in kernels:
+        return INT8_WEIGHTS if "float16" not in kernels else OTHER
+    return FLOAT16 if "float16" in kernels else FLOAT32
 
 
 def random_items(reference, count):

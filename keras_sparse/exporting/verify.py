@@ -9,6 +9,7 @@ import numpy as np
 from keras_sparse import target
 from keras_sparse.exporting import check, reference
 from keras_sparse.exporting.export import SAMPLES
+from keras_sparse.exporting.scheme import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
 from keras_sparse.report import tables
 from keras_sparse.runtime.port import check_inputs
 from keras_sparse.runtime.ways import ways
@@ -98,10 +99,12 @@ class VerifyReport:
 def verify(path, against, samples=None):
     """Runs a file in its runtime, and holds its outputs against those of a reference.
 
-    A `.tflite` file runs with LiteRT's default delegates and without. The tolerance follows from the schemes: between
-    two float32 sides it is float32's rounding; for an int8 file of a quantized Keras model it is what rounding each
-    activation to a neighbouring level may do, and each kernel must be in the file value for value. Other pairs differ
-    by what quantization changed, and nothing says how much of that is right: that is reported, and not judged.
+    A `.tflite` file runs with LiteRT's default delegates, without, and on emulated AArch64 where that is there. The
+    tolerance follows from the schemes: between two float32 sides it is float32's rounding; for an int8 file of a
+    quantized Keras model it is what rounding each activation to a neighbouring level may do, and each kernel must be in
+    the file value for value; float16 and int8-weights files of a float model are held to what their roundings may do to
+    that. Other pairs differ by what quantization changed, and nothing says how much of that is right: it is reported,
+    and not judged.
 
     Args:
         path: a `.tflite` or `.onnx` file whose inputs are floats.
@@ -119,7 +122,7 @@ def verify(path, against, samples=None):
     """
     path = Path(path)
     scheme, ports = reference.scheme(path), reference.ports(path)
-    other = reference.find(against)
+    other = reference.find(against, scheme)
     arrays = reference.random_items(other, RANDOM_ITEMS) if samples is None else _fitting(other.ports, samples)
     if len(ports) != len(other.ports):
         raise ValueError(f"{path} has {len(ports)} inputs, and {other.name} has {len(other.ports)}.")
@@ -128,7 +131,7 @@ def verify(path, against, samples=None):
     given = dict(zip(names, arrays, strict=True)) if {port.name for port in ports} == set(names) else arrays
     expected = other.outputs(arrays)
     allowed, basis = _tolerance(scheme, other, arrays, expected)
-    exact = scheme == other.scheme == reference.INT8 and isinstance(other, reference.ModelReference)
+    exact = scheme == other.scheme == INT8 and isinstance(other, reference.ModelReference)
     return VerifyReport(
         str(path),
         scheme,
@@ -154,15 +157,21 @@ def _fitting(ports, samples):
     return arrays
 
 
+BASES = {
+    FLOAT32: "both compute in float32, and only its rounding may differ",
+    FLOAT16: "the weights are the model's in float16, and every value may be rounded so",
+    INT8: "both compute in int8 with the same kernels, and each activation may be rounded to a neighbouring level",
+    INT8_WEIGHTS: "the kernels are the model's in int8, and each of their inputs may be rounded over its range",
+}
+"""scheme -> where its tolerance comes from."""
+
+
 def _tolerance(scheme, other, arrays, expected):
     """`(Difference or None, why)`."""
-    if scheme == other.scheme == reference.FLOAT:
-        return other.tolerance(arrays, expected), "both compute in float32, and only its rounding may differ"
-    if scheme == other.scheme == reference.INT8 and isinstance(other, reference.ModelReference):
-        basis = "both compute in int8 with the same kernels, and each activation may be rounded to a neighbouring level"
-        return other.tolerance(arrays, expected), basis
+    if scheme == other.scheme and (scheme == FLOAT32 or isinstance(other, reference.ModelReference)):
+        return other.tolerance(arrays, expected), BASES[scheme]
     basis = "how far these two may differ does not follow from their schemes"
-    if scheme == reference.INT8:
+    if scheme == INT8:
         basis += "; a quantized Keras model as the reference would give a tolerance"
     return None, basis
 

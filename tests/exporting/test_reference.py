@@ -12,17 +12,13 @@ from keras_sparse.exporting import reference
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
 def test_scheme(trained, files, suffix, tmp_path):
     assert reference.scheme(files[suffix].path) == reference.INT8
-    assert reference.scheme(ks.export(trained.dense, tmp_path / f"m{suffix}").path) == reference.FLOAT
+    assert reference.scheme(ks.export(trained.dense, tmp_path / f"m{suffix}").path) == reference.FLOAT32
 
 
-def test_scheme_of_what_is_neither(trained, tmp_path):
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_keras_model(trained.dense)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-    (tmp_path / "half.tflite").write_bytes(converter.convert())
-    assert reference.scheme(tmp_path / "half.tflite") == reference.OTHER
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+@pytest.mark.parametrize("scheme", ["float16", "int8-weights"])
+def test_scheme_of_float_activations(trained, scheme, suffix, tmp_path):
+    assert reference.scheme(ks.export(trained.dense, tmp_path / f"m{suffix}", quantize=scheme).path) == scheme
 
 
 def test_ports_are_those_of_the_file(files):

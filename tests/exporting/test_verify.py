@@ -140,3 +140,13 @@ class TestRefusals:
 )
 def test_both_tolerances_hold(rms, largest, passed):
     assert Comparison("LiteRT", rms, 0.1, largest, 0.2, None).passed is passed
+
+
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+@pytest.mark.parametrize("scheme", ["float16", "int8-weights"])
+def test_a_file_of_a_float_model_is_held_to_its_own_roundings(trained, tmp_path, scheme, suffix):
+    path = ks.export(trained.dense, tmp_path / f"m{suffix}", samples=trained.x, quantize=scheme).path
+    report = verify(path, trained.dense, trained.x)
+    assert report.passed and (report.scheme, report.reference_scheme) == (scheme, scheme)
+    other = keras.models.clone_model(trained.dense)
+    assert verify(path, other, trained.x).passed is False
