@@ -1,213 +1,199 @@
-"""From which sparsity on LiteRT's block kernels are faster than its dense ones, by size of the layer.
+"""From which sparsity on LiteRT's block kernels are faster than its dense ones, and where they are not.
 
-    python benchmarks/block_kernels.py [--sizes 128 1024] [--rounds 60] [--batch 1] [--json block_kernels.json]
+    python benchmarks/block_kernels.py [--sizes 256 1024] [--autoencoder] [--rounds 40] [--batch 1]
 
-Four square Dense layers, one thread, all files of one size interleaved, warm (called again and again, so that weights
-stay in the cache) and cold (after other work, so that they come from memory). Float32 in 1x4 blocks, int8 weights
-("hybrid") and static int8 in 1x16 blocks, each against dense float32, dense int8 weights and dense static int8. The
-files are TensorFlow's own conversions; only the weights are replaced by their block form here, so that what is timed is
-the kernel and nothing of this package. `keras_sparse/targets/tflite_blocks.py` states the ratios that this prints.
+Four square Dense layers, or the shape of MLPerf Tiny's autoencoder (640-128-128-128-128-8-128-128-128-128-640), with
+zero blocks, one thread: float32 in 1x4 blocks, int8 weights ("int8-weights") and static int8 in 1x16 blocks, each
+against every scheme dense, all as `ks.export` writes them. Each file runs in a process of its own, as it would on a
+device: in one process, XNNPACK's dynamic int8 kernels leave the processor in a state in which the block kernels run
+three times slower. Processes take turns; warm is called again and again, so that weights stay in the cache, cold is
+called after 128 MB of other reads. Prints medians of the ratios, round by round, and plots where they pass 1.
+`keras_sparse/targets/tflite_blocks.py` states them.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
-import time
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
-from flatbuffers import Builder
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
+import keras_sparse as ks
+
 LAYERS = 4
+AUTOENCODER = (640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640)
 SPARSITIES = (0.5, 0.75, 0.8, 0.85, 0.9, 0.95)
 SCHEMES = {"float32": 4, "int8-weights": 16, "int8": 16}
 """Width of the blocks that each scheme's kernel takes."""
 
-OTHER_WORK = 128 << 20
-"""Bytes that are read before a cold call: more than caches hold."""
+WORKER = """
+import sys, time
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+interpreter = Interpreter(model_path=sys.argv[1], num_threads=1)
+interpreter.allocate_tensors()
+(port,) = interpreter.get_input_details()
+interpreter.set_tensor(port["index"], np.random.default_rng(2).normal(size=port["shape"]).astype(np.float32))
+for _ in range(20):
+    interpreter.invoke()
+other = np.ones(16 << 20)  # 128 MB
+for line in sys.stdin:
+    cold = line.strip() == "cold"
+    if cold:
+        other.sum()
+    else:
+        interpreter.invoke()
+    calls = 1 if cold else 40
+    start = time.perf_counter()
+    for _ in range(calls):
+        interpreter.invoke()
+    print((time.perf_counter() - start) / calls, flush=True)
+"""
 
-SPARSE_VERSION = 8
-"""Of FULLY_CONNECTED: the one version that LiteRT does not hand to XNNPACK, which has no block kernel."""
+
+class Process:
+    """A file, loaded in a process of its own."""
+
+    def __init__(self, path):
+        words = [sys.executable, "-c", WORKER, str(path)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(words, text=True, **pipes)
+
+    def seconds(self, state):
+        self.process.stdin.write(f"{state}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def close(self):
+        self.process.communicate()
 
 
-def network(size, batch, sparsity, width, seed=0):
-    """Dense layers whose kernels have that fraction of all-zero blocks of `width` inputs."""
-    generator = np.random.default_rng(seed)
-    model = keras.Sequential([keras.Input((size,), batch)] + [keras.layers.Dense(size, "relu") for _ in range(LAYERS)])
-    for layer in model.layers:
-        blocks = generator.normal(size=(size, size // width, width)).astype(np.float32) / np.sqrt(size)
-        zero = generator.permutation(size * size // width)[: round(sparsity * size * size / width)]
-        blocks.reshape(-1, width)[zero] = 0.0
-        layer.kernel.assign(blocks.reshape(size, size).T)
+def network(widths, sparsity, block, batch):
+    """Dense layers whose kernels have that fraction of zero blocks, of `block` inputs."""
+    generator = np.random.default_rng(0)
+    model = keras.Sequential([keras.Input((batch, widths[0]) if batch > 1 else (widths[0],))])
+    for inputs, outputs in itertools.pairwise(widths):
+        model.add(keras.layers.Dense(outputs, "relu"))
+        kept = generator.permutation(-(-inputs // block) * outputs) >= sparsity * -(-inputs // block) * outputs
+        kept = kept.reshape(-1, outputs).repeat(block, 0)[:inputs]
+        weights = generator.normal(size=(inputs, outputs)) / np.sqrt(inputs)
+        model.layers[-1].kernel.assign(np.where(kept, weights, 0.0))
     return model
 
 
-def convert(model, scheme, size, batch):
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if scheme != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if scheme == "int8":
-        generator = np.random.default_rng(1)
-        items = [generator.normal(size=(batch, size)).astype(np.float32) for _ in range(8)]
-        converter.representative_dataset = lambda: ([item] for item in items)
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-    return converter.convert()
+def measure(name, widths, rounds, batch, folder, sparsities):
+    """{scheme: {"warm" or "cold": {sparsity: median gain over the same scheme dense}}}, and dense seconds."""
+    shape = (batch, widths[0]) if batch > 1 else (widths[0],)
+    samples = np.random.default_rng(1).normal(size=(8, *shape)).astype(np.float32)
+    processes = {}
+    for scheme, block in SCHEMES.items():
+        for sparsity in ("dense", *sparsities):
+            path = Path(folder, f"{name}_{scheme}_{sparsity}.tflite")
+            model = network(widths, 0.0 if sparsity == "dense" else sparsity, block, batch)
+            encoding = "dense" if sparsity == "dense" else "block"
+            ks.export(model, path, samples=samples, quantize=None if scheme == "float32" else scheme, encoding=encoding)
+            processes[scheme, sparsity] = Process(path)
+    seconds = {state: {key: [] for key in processes} for state in ("warm", "cold")}
+    for _ in track(range(rounds), f"{name}, rounds"):
+        for state, times in seconds.items():
+            for key, process in processes.items():
+                times[key].append(process.seconds(state))
+    for process in processes.values():
+        process.close()
+
+    def ratio(state, other, key):
+        pairs = zip(seconds[state][other], seconds[state][key], strict=True)
+        return statistics.median(a / b for a, b in pairs)
+
+    return {
+        "dense_seconds": {
+            state: {scheme: statistics.median(times[scheme, "dense"]) for scheme in SCHEMES}
+            for state, times in seconds.items()
+        },
+        "gains": {
+            scheme: {
+                other: {
+                    state: {s: ratio(state, (other, "dense"), (scheme, s)) for s in sparsities} for state in seconds
+                }
+                for other in SCHEMES
+            }
+            for scheme in SCHEMES
+        },
+    }
 
 
-class AlignedBuffer(schema.BufferT):
-    """Data at a multiple of 16 bytes, as the schema asks for; kernels are slower where it is not."""
-
-    def Pack(self, builder):
-        if self.data is None or len(self.data) == 0:
-            return super().Pack(builder)
-        data = memoryview(self.data).cast("B")
-        builder.StartVector(1, len(data), 16)
-        builder.head = builder.Head() - len(data)
-        builder.Bytes[builder.Head() : builder.Head() + len(data)] = data
-        vector = builder.EndVector()
-        schema.BufferStart(builder)
-        schema.BufferAddData(builder, vector)
-        return schema.BufferEnd(builder)
-
-
-def in_blocks(data, width):
-    """The file with every fully connected layer's weights as blocks."""
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
-    graph = model.subgraphs[0]
-    for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        if max(code.builtinCode, code.deprecatedBuiltinCode) != schema.BuiltinOperator.FULLY_CONNECTED:
-            continue
-        code.version = SPARSE_VERSION
-        tensor = graph.tensors[operator.inputs[1]]
-        dtype = np.float32 if tensor.type == schema.TensorType.FLOAT32 else np.int8
-        rows, cols = tensor.shape
-        blocks = np.frombuffer(bytes(model.buffers[tensor.buffer].data), dtype).reshape(rows, cols // width, width)
-        kept = blocks.any(-1)
-        model.buffers.append(schema.BufferT(np.frombuffer(blocks[kept].tobytes(), np.uint8)))
-        tensor.buffer = len(model.buffers) - 1
-        tensor.sparsity = schema.SparsityParametersT([0, 1, 2], [1], [
-            schema.DimensionMetadataT(schema.DimensionType.DENSE, rows),
-            schema.DimensionMetadataT(
-                schema.DimensionType.SPARSE_CSR, 0,
-                schema.SparseIndexVector.Int32Vector,
-                schema.Int32VectorT(np.concatenate([[0], np.cumsum(kept.sum(1))]).astype(np.int32)),
-                schema.SparseIndexVector.Int32Vector,
-                schema.Int32VectorT(np.nonzero(kept)[1].astype(np.int32)),
-            ),
-            schema.DimensionMetadataT(schema.DimensionType.DENSE, width),
-        ])  # fmt: skip
-    for buffer in model.buffers:
-        buffer.__class__ = AlignedBuffer
-    builder = Builder(len(data))
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
-
-
-class Runner:
-    def __init__(self, data):
-        with tempfile.NamedTemporaryFile(suffix=".tflite", delete=False) as file:  # mapped, so that it is aligned too
-            file.write(data)
-        self.interpreter = Interpreter(model_path=file.name, num_threads=1)
-        os.unlink(file.name)
-        self.interpreter.allocate_tensors()
-        (port,) = self.interpreter.get_input_details()
-        values = np.random.default_rng(2).normal(size=port["shape"])
-        values = values.astype(np.float32) if port["dtype"] == np.float32 else (values * 40).round().astype(np.int8)
-        self.interpreter.set_tensor(port["index"], values)
-        for _ in range(5):
-            self.interpreter.invoke()
-        start = time.perf_counter()
-        self.interpreter.invoke()
-        self.calls = max(1, min(200, round(1e-3 / max(time.perf_counter() - start, 1e-6))))
-
-    def seconds(self, other_work):
-        if other_work is not None:
-            other_work.sum()
-        calls = self.calls if other_work is None else 1
-        start = time.perf_counter()
-        for _ in range(calls):
-            self.interpreter.invoke()
-        return (time.perf_counter() - start) / calls
-
-    def output(self):
-        (port,) = self.interpreter.get_output_details()
-        return self.interpreter.get_tensor(port["index"]).astype(np.float32)
-
-
-def measure(size, batch, rounds):
-    """{"warm" or "cold": {scheme: {sparsity or "dense": lowest decile of seconds}}}."""
-    runners = {}
-    for scheme, width in SCHEMES.items():
-        for sparsity in ("dense", *SPARSITIES):
-            data = convert(network(size, batch, 0.0 if sparsity == "dense" else sparsity, width), scheme, size, batch)
-            runner = Runner(data if sparsity == "dense" else in_blocks(data, width))
-            if sparsity != "dense":
-                expected = Runner(data).output()
-                error = np.abs(runner.output() - expected).max() / max(np.abs(expected).max(), 1e-9)
-                assert error < 0.05, f"{scheme} {sparsity} at {size}: the block kernel is off by {error:.2%}"
-            runners[scheme, sparsity] = runner
-    deciles = {}
-    for state, other_work in (("warm", None), ("cold", np.ones(OTHER_WORK // 8))):
-        seconds = {key: [] for key in runners}
-        for _ in range(rounds):
-            for key, runner in runners.items():
-                seconds[key].append(runner.seconds(other_work))
-        deciles[state] = {
-            s: {k: statistics.quantiles(seconds[s, k], n=10)[0] for k in ("dense", *SPARSITIES)} for s in SCHEMES
-        }
-    return deciles
-
-
-def main(sizes, rounds, batch, path):
-    console, results = Console(width=130), {}
-    for size in sizes:
-        results[size] = measure(size, batch, rounds)
-        for state, times in results[size].items():
-            console.print(table(size, batch, state, times))
-    with open(path, "w") as file:
-        json.dump(
-            {
-                "batch": batch,
-                "rounds": rounds,
-                "processor": platform.processor() or platform.machine(),
-                "cores": os.cpu_count(),
-                "seconds": results,
-            },
-            file,
-            indent=2,
-        )
-
-
-def table(size, batch, state, times):
-    title = f"{LAYERS} x Dense({size}), batch {batch}, {state}: dense " + ", ".join(
-        f"{scheme} {1e6 * each['dense']:.1f} us" for scheme, each in times.items()
-    )
-    made = Table(title=title)
-    for column in ("blocks", "against dense", *(f"{s:.0%}" for s in SPARSITIES)):
+def table(name, found, state, sparsities):
+    dense = ", ".join(f"{scheme} {1e6 * each:.1f} us" for scheme, each in found["dense_seconds"][state].items())
+    made = Table(title=f"{name}, {state}; dense: {dense}")
+    for column in ("blocks", "against dense", *(f"{s:.0%}" for s in sparsities)):
         made.add_column(column)
     for scheme, width in SCHEMES.items():
-        for other in SCHEMES:
-            ratios = [f"{times[other]['dense'] / times[scheme][s]:.2f}" for s in SPARSITIES]
-            made.add_row(f"{scheme} 1x{width}", other, *ratios)
+        for other, gains in found["gains"][scheme].items():
+            made.add_row(f"{scheme} 1x{width}", other, *(f"{gains[state][s]:.2f}x" for s in sparsities))
     return made
 
 
+def plot(results, sparsities, path):
+    """One panel a network: gain of the hybrid blocks over each dense form, and where it passes 1."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(results), figsize=(4.2 * len(results), 3.6), squeeze=False, sharey=True)
+    for axis, (name, found) in zip(axes[0], results.items(), strict=True):
+        for other, style in (("int8-weights", "-"), ("int8", "--")):
+            for state, color in (("warm", "tab:red"), ("cold", "tab:blue")):
+                gains = found["gains"]["int8-weights"][other][state]
+                label = f"over dense {other}, {state}"
+                axis.plot(
+                    [100 * s for s in sparsities], [gains[s] for s in sparsities], style, color=color, label=label
+                )
+        axis.axhline(1.0, color="0.5", linewidth=0.8)
+        axis.set(title=name, xlabel="zero 1x16 blocks, %")
+    axes[0][0].set_ylabel("times faster than dense")
+    axes[0][0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+
+
+def main(options):
+    console, results = Console(width=120), {}
+    cases = {f"4 x Dense({size})": (size,) * (LAYERS + 1) for size in options.sizes}
+    if options.autoencoder:
+        cases["MLPerf Tiny autoencoder"] = AUTOENCODER
+    with tempfile.TemporaryDirectory() as folder:
+        for name, widths in cases.items():
+            results[name] = measure(name, widths, options.rounds, options.batch, folder, SPARSITIES)
+            for state in ("warm", "cold"):
+                console.print(table(name, results[name], state, SPARSITIES))
+    machine = f"{platform.machine()}, {os.cpu_count()} processors"
+    print(f"{machine}; medians of {options.rounds} rounds; {options.batch} vectors at a time")
+    Path(options.json).write_text(
+        json.dumps({"machine": machine, "rounds": options.rounds, "results": results}, indent=2)
+    )
+    plot(results, SPARSITIES, options.plot)
+    print(f"{options.plot}, {options.json}")
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512, 1024, 2048])
-    parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--batch", type=int, default=1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1024])
+    parser.add_argument("--autoencoder", action="store_true")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--batch", type=int, default=1, help="vectors that meet each kernel at a time")
     parser.add_argument("--json", default="block_kernels.json")
-    options = parser.parse_args()
-    main(options.sizes, options.rounds, options.batch, options.json)
+    parser.add_argument("--plot", default="block_kernels.png")
+    main(parser.parse_args())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from keras_sparse.encoding import csr
-from keras_sparse.exporting import tflite_network, tflite_xnnpack
+from keras_sparse.exporting import tflite_network, tflite_weights, tflite_xnnpack
 from keras_sparse.exporting.tflite_encodings import BLOCK_KERNELS, DENSE, DENSIFIED, Weight
 from keras_sparse.exporting.tflite_model import text
 from keras_sparse.targets import tflite_blocks, xnnpack_cnn
@@ -12,6 +12,9 @@ from keras_sparse.targets.litert import ARM64, X86
 from keras_sparse.targets.network import INT8_WEIGHTS
 
 SPARSE_KERNELS = "in the pattern of XNNPACK's sparse kernels, which it runs on AArch64 for what comes out of DENSIFY"
+
+SMALL = 1 << 16
+"""Weights up to which a layer in float costs less than it would slow others down as a dynamic one."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,37 @@ class Encoder:
     def encode(self, graph, indices, sparse_kernels):
         """Stores the constants of these indices, in `graph`; returns {index: why it is stored as it is}."""
         layers = {layer.name: layer for layer in tflite_network.of(graph).layers}
-        reasons = {}
+        chosen, reasons = {}, {}
         for index in indices:
             each = weight(graph, index)
             outputs = {text(graph.tensors[op.outputs[0]].name) for op in each.operators}
             layer = layers.get(text(graph.tensors[index].name))
-            chosen, reasons[index] = self._choose(each, layer, bool(outputs) and outputs <= sparse_kernels)
-            chosen.write(graph, each)
+            chosen[each], reasons[index] = self._choose(each, layer, bool(outputs) and outputs <= sparse_kernels)
+        reasons.update(self._beside_blocks(graph, chosen))
+        for each, form in chosen.items():
+            form.write(graph, each)
         return reasons
+
+    def _beside_blocks(self, graph, chosen):
+        """What has to change where hybrid block kernels are chosen and other hybrid layers are not.
+
+        XNNPACK's dynamic int8 kernels leave the processor in a state in which LiteRT's block kernels run three times
+        slower (`benchmarks/block_kernels.py`). Small layers can compute in float instead; with large ones, blocks do
+        not pay.
+        """
+        block = BLOCK_KERNELS["hybrid"]
+        dense = [w for w, form in chosen.items() if w.arithmetic == "hybrid" and form is not block]
+        if block not in chosen.values() or not dense or self.encoding == "smallest":
+            return {}
+        if self.encoding == "fastest" and any(w.values.size > SMALL for w in dense):
+            largest = text(graph.tensors[max(dense, key=lambda w: w.values.size).index].name)
+            reason = f"beside XNNPACK's dynamic kernels, as {largest} has, block kernels are not faster"
+            slower = [w for w, form in chosen.items() if form is block]
+            chosen.update(dict.fromkeys(slower, DENSE))
+            return {w.index: reason for w in slower}
+        for each in dense:
+            tflite_weights.dequantize(graph, each.index)
+        return {w.index: "in float, since XNNPACK's dynamic kernels would slow the block kernels down" for w in dense}
 
     def _choose(self, each, layer, sparse_kernel):
         block = BLOCK_KERNELS[each.arithmetic]

@@ -17,6 +17,9 @@ HYBRID = {"CONV_2D": 5, "FULLY_CONNECTED": 12}
 DEQUANTIZE = {"int8": 5, "float16": 3}
 """The version of DEQUANTIZE that takes a type: for int8, with one scale per channel."""
 
+FLOAT_FULLY_CONNECTED = 5
+"""The version of a float FULLY_CONNECTED that keeps the axes of its input."""
+
 
 def store_int8(graph, index, axis, hybrid=True):
     """Makes the float constant of that index int8: symmetric, with one scale for each place along `axis`.
@@ -45,6 +48,17 @@ def store_int8(graph, index, axis, hybrid=True):
     stored = graph.add_constant(f"{text(tensor.name)}/int8", integers, quantization)
     through(graph, index, stored, "int8")
     return stored
+
+
+def dequantize(graph, index):
+    """Makes the operations that read the int8 constant of that index, hybrid ones, read it dequantized."""
+    tensor, users = graph.tensors[index], graph.users(index)
+    made = graph.add_tensor(f"{text(tensor.name)}/float", tensor.shape, "float32")
+    for op in users:
+        op.inputs = [made if each == index else each for each in op.inputs]
+        keeps = getattr(op.builtinOptions, "keepNumDims", False)
+        graph.set_version(op, FLOAT_FULLY_CONNECTED if keeps else 1)
+    graph.add_operator("DEQUANTIZE", [index], [made], schema.DequantizeOptionsT(), DEQUANTIZE["int8"], before=users[0])
 
 
 def through(graph, index, stored, dtype):
