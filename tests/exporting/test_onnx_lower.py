@@ -27,5 +27,5 @@ BUILDS = {"gelu": of_activation, "celu": of_activation, "log1p": of_operation, "
 def test_the_outputs_are_the_models(name, tmp_path):
     model, largest = BUILDS[name](name)
     samples = np.random.default_rng(0).uniform(-largest, largest, (64, *model.input_shape[1:])).astype("float32")
-    (verification,) = ks.export(model, tmp_path / "m.onnx", samples=samples).report.verification
-    assert verification.largest < 1e-5
+    report = ks.export(model, tmp_path / "m.onnx", samples=samples).report
+    assert report.verification[0].largest < 1e-5

@@ -39,10 +39,10 @@ def mlp(inputs, outputs, zeros, block=(1, 16)):
 def cnn(zeros=0.85, block=(1, 1)):
     model = keras.Sequential(
         [
-            keras.Input((9, 7, 3), name="x"),
-            layers.Conv2D(16, 3, padding="same", activation="relu", name="full"),
+            keras.Input((9, 7, 16), name="x"),
+            layers.Conv2D(32, 3, padding="same", activation="relu", name="full"),
             layers.DepthwiseConv2D(3, name="deep"),
-            layers.Conv2D(32, 1, name="point"),
+            layers.Conv2D(128, 1, name="point"),
             layers.GlobalAveragePooling2D(),
             layers.Dense(5, name="d"),
         ]
@@ -104,7 +104,7 @@ def tensor(path, name):
 
 
 def test_int8_weights_that_float_operations_read_are_densified_then_dequantized(tmp_path):
-    model = keras.Sequential([keras.Input((8, 8, 4), name="x"), layers.DepthwiseConv2D(3, name="deep")])
+    model = keras.Sequential([keras.Input((8, 8, 256), name="x"), layers.DepthwiseConv2D(3, name="deep")])
     kernel = np.asarray(model.get_layer("deep").kernel)
     model.get_layer("deep").kernel.assign(np.where(np.arange(kernel.size).reshape(kernel.shape) % 9 == 0, kernel, 0.0))
     assert exported(model, tmp_path, "csr", "int8-weights")["deep"].encoding.startswith("csr")
