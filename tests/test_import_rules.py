@@ -41,6 +41,7 @@ EXPORT = (
     "keras_sparse.runtime",
     "keras_sparse.exporting",
     "keras_sparse.train.strip",
+    "keras_sparse.train.batches",
     "keras_sparse.train.calibrate",
     "keras_sparse.train.expand",
     "keras_sparse.train.graph",

@@ -5,19 +5,15 @@ import dataclasses
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 
 from keras_sparse.sparse_tensor import SparseTensor
-from keras_sparse.train import expand, graph, jitter, kernels
+from keras_sparse.train import batches, expand, graph, jitter, kernels
 from keras_sparse.train.calibrate import calibrate
 from keras_sparse.train.strip import fixed_ranges, stripped
 
 FLOAT32, FLOAT16, INT8, INT8_WEIGHTS = "float32", "float16", "int8", "int8-weights"
 QUANTIZE = (None, INT8, INT8_WEIGHTS, FLOAT16)
 """What `export(quantize=)` takes: None keeps what training did."""
-
-BATCH = 32
-"""Items that a model computes at a time."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class Exportable:
     def outputs(self, arrays):
         """What the model computes with the values that the file holds, a list of one array per output."""
         with self.applied():
-            return _predict(self.model, arrays)
+            return batches.outputs(self.model, arrays)
 
     def moved_outputs(self, arrays):
         """The same with every rounded value moved by a rounding, or `None` where only float32 rounds."""
@@ -55,7 +51,7 @@ class Exportable:
         with self.applied():
             moved = {INT8: jitter.static, INT8_WEIGHTS: jitter.dynamic, FLOAT16: jitter.half}[self.scheme](self.model)
             with _assigned(jitter.half_weights(moved) if self.scheme == FLOAT16 else ()):
-                return _predict(moved, arrays)
+                return batches.outputs(moved, arrays)
 
     def applied(self):
         """A context in which the variables of the model, which may be the user's, have the values of the file."""
@@ -130,13 +126,3 @@ def _assigned(values):
     finally:
         for variable, value in before:
             variable.assign(value)
-
-
-def _predict(model, arrays):
-    """Outputs as a list; called as they are, batch by batch: to compile a function of it would take longer."""
-    parts = []
-    for start in range(0, len(arrays[0]), BATCH):
-        given = keras.tree.pack_sequence_as(model.input, [array[start : start + BATCH] for array in arrays])
-        outputs = keras.tree.flatten(model(given, training=False))
-        parts.append([keras.ops.convert_to_numpy(output) for output in outputs])
-    return [np.concatenate(each) for each in zip(*parts, strict=True)]

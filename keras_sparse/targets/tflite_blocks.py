@@ -26,48 +26,46 @@ WARM, COLD = "cached", "from memory"
 
 GAINS: dict[str, dict[int, dict[str, Sequence[float]]]] = {
     FLOAT32: {
-        128: {WARM: (0.37, 0.65, 0.75, 0.89, 1.11, 1.46), COLD: (0.99, 1.22, 1.3, 1.31, 1.34, 1.44)},
-        256: {WARM: (0.4, 0.71, 1.0, 1.29, 1.76, 2.74), COLD: (1.04, 1.37, 1.49, 1.53, 1.77, 1.97)},
-        512: {WARM: (0.42, 0.86, 1.11, 1.48, 2.21, 4.01), COLD: (1.6, 2.48, 2.78, 3.17, 3.53, 4.08)},
-        1024: {WARM: (0.63, 1.35, 1.66, 2.34, 3.44, 7.21), COLD: (1.09, 2.1, 2.51, 3.19, 4.26, 5.94)},
-        2048: {WARM: (0.79, 1.64, 2.04, 2.72, 3.79, 8.02), COLD: (0.8, 1.63, 2.02, 2.65, 3.76, 6.41)},
+        128: {WARM: (0.38, 0.63, 0.72, 0.85, 1.05, 1.33), COLD: (0.99, 1.12, 1.09, 1.11, 1.2, 1.2)},
+        256: {WARM: (0.4, 0.8, 0.99, 1.24, 1.67, 2.48), COLD: (1.17, 1.4, 1.42, 1.53, 1.65, 1.68)},
+        512: {WARM: (0.35, 0.73, 0.9, 1.23, 1.87, 3.25), COLD: (1.59, 2.37, 2.55, 2.77, 3.21, 3.62)},
+        1024: {WARM: (0.54, 1.14, 1.51, 1.93, 3.14, 6.21), COLD: (1.71, 3.28, 3.75, 4.55, 5.7, 7.93)},
+        2048: {WARM: (1.05, 2.31, 2.96, 3.99, 5.8, 12.55), COLD: (1.44, 2.93, 3.65, 4.79, 6.59, 11.18)},
     },
     INT8: {
-        512: {WARM: (0.13, 0.24, 0.28, 0.36, 0.5, 0.74), COLD: (0.66, 0.96, 1.02, 1.17, 1.34, 1.52)},
-        1024: {WARM: (0.16, 0.31, 0.38, 0.48, 0.69, 1.2), COLD: (0.37, 0.64, 0.75, 0.91, 1.13, 1.48)},
-        2048: {WARM: (0.29, 0.56, 0.68, 0.87, 1.24, 2.26), COLD: (0.36, 0.68, 0.82, 1.03, 1.38, 2.18)},
+        512: {WARM: (0.13, 0.24, 0.29, 0.36, 0.5, 0.74), COLD: (0.76, 1.03, 1.1, 1.21, 1.32, 1.46)},
+        1024: {WARM: (0.15, 0.3, 0.36, 0.46, 0.66, 1.15), COLD: (0.75, 1.26, 1.45, 1.69, 2.11, 2.67)},
+        2048: {WARM: (0.2, 0.38, 0.48, 0.62, 0.9, 1.64), COLD: (0.71, 1.29, 1.55, 1.95, 2.68, 4.18)},
     },
     INT8_WEIGHTS: {
-        512: {WARM: (0.19, 0.31, 0.36, 0.43, 0.53, 0.69), COLD: (0.86, 1.22, 1.26, 1.36, 1.51, 1.69)},
-        1024: {WARM: (0.21, 0.34, 0.45, 0.56, 0.74, 1.08), COLD: (0.6, 1.01, 1.16, 1.39, 1.75, 2.21)},
-        2048: {WARM: (0.35, 0.66, 0.81, 1.04, 1.44, 2.39), COLD: (0.56, 1.02, 1.22, 1.53, 2.05, 3.04)},
+        512: {WARM: (0.55, 0.89, 1.04, 1.21, 1.44, 1.88), COLD: (1.3, 1.5, 1.5, 1.5, 1.62, 1.67)},
+        1024: {WARM: (0.53, 0.94, 1.15, 1.4, 1.87, 2.75), COLD: (1.59, 2.09, 2.24, 2.33, 2.56, 2.72)},
+        2048: {WARM: (0.7, 1.39, 1.7, 2.2, 3.09, 4.99), COLD: (1.82, 2.9, 3.24, 3.75, 4.23, 5.22)},
     },
 }
 """{scheme: {inputs and outputs of the layer: {condition: gain over the same scheme dense, at SPARSITIES}}}."""
 
-SOURCE = "4 x Dense({0}), {1} at a time, one thread, AMD EPYC with AVX512-VNNI, LiteRT 2.3.0, lower of two runs"
+SOURCE = "4 x Dense({0}), {1} at a time, one thread, a process for each file, AMD EPYC with AVX512-VNNI, LiteRT 2.3.0"
 REPEAT = "python benchmarks/block_kernels.py --sizes {0} --batch {1}"
 
 SMALL = {
-    FLOAT32: "Measured for 64 x 64 at 90 %: 0.87x from the cache",
-    INT8: "Measured for 256 x 256 at 90 %: 0.32x from the cache, 0.82x from memory",
-    INT8_WEIGHTS: "Measured for 256 x 256 at 90 %: 0.33x from the cache, 1.21x from memory",
+    FLOAT32: "Measured for 64 x 64 at 90 %: 0.86x from the cache",
+    INT8: "Measured for 256 x 256 at 90 %: 0.33x from the cache, 1.00x from memory",
+    INT8_WEIGHTS: "Measured for 256 x 256 at 90 %: 0.85x from the cache, 1.08x from memory",
 }
 """{scheme: what was measured of layers that are smaller than those in GAINS}."""
 
 EIGHT = 8
-"""Vectors at a time up to which the float32 kernel was measured."""
+"""Vectors at a time up to which kernels were measured."""
 
-GAINS_OF_EIGHT: dict[int, dict[str, Sequence[float]]] = {
-    1024: {WARM: (0.42, 0.92, 1.16, 1.56, 2.46, 4.99), COLD: (0.45, 1.0, 1.26, 1.67, 2.54, 4.54)}
+GAINS_OF_EIGHT: dict[str, dict[int, dict[str, Sequence[float]]]] = {
+    FLOAT32: {1024: {WARM: (0.36, 0.79, 0.99, 1.35, 2.15, 4.25), COLD: (0.46, 1.0, 1.21, 1.63, 2.35, 3.95)}},
+    INT8_WEIGHTS: {1024: {WARM: (0.3, 0.57, 0.7, 0.88, 1.2, 1.87), COLD: (0.53, 0.9, 1.05, 1.21, 1.51, 1.91)}},
 }
-"""Of float32, as GAINS, where eight vectors meet the kernel at a time."""
+"""As GAINS, where eight vectors meet the kernel at a time."""
 
-MANY_VECTORS = {
-    INT8: "Measured for 8 at 1024 x 1024 and 90 %: 0.41x from the cache, 0.58x from memory",
-    INT8_WEIGHTS: "Measured for 8 at 1024 x 1024 and 90 %: 0.37x from the cache, 0.48x from memory",
-}
-"""{scheme: what was measured where several vectors meet the kernel at a time}."""
+MANY_VECTORS = {INT8: "Measured for 8 at 1024 x 1024 and 90 %: 0.38x from the cache, 0.58x from memory"}
+"""{scheme: what was measured where several vectors meet a kernel that then never pays}."""
 
 ON_ARM = {
     FLOAT32: "AArch64: the 1x4 kernel is there; its gain has not been measured",
@@ -103,10 +101,11 @@ def not_worth_it(layer: Layer) -> str | None:
         return "how many vectors meet the kernel at a time is not known, and block kernels pay for one"
     if layer.vectors > 1 and layer.scheme in MANY_VECTORS:
         return f"{layer.vectors} vectors meet the kernel at a time. {MANY_VECTORS[layer.scheme]}"
-    if layer.vectors > 1 and (layer.vectors > EIGHT or layer.size < min(GAINS_OF_EIGHT) ** 2):
+    smallest = min(GAINS_OF_EIGHT.get(layer.scheme, {0: {}}))
+    if layer.vectors > 1 and (layer.vectors > EIGHT or layer.size < smallest**2):
         return (
             f"{layer.vectors} vectors meet the kernel at a time; with several, it was measured for up to {EIGHT} and "
-            f"{min(GAINS_OF_EIGHT)} x {min(GAINS_OF_EIGHT)} weights"
+            f"{smallest} x {smallest} weights"
         )
     return None
 
@@ -114,7 +113,7 @@ def not_worth_it(layer: Layer) -> str | None:
 def evidence(layer: Layer) -> tuple[Evidence, ...]:
     """What was measured of the largest layer that is no larger than this one."""
     several = layer.vectors is not None and layer.vectors > 1
-    sizes = GAINS_OF_EIGHT if several else GAINS[layer.scheme]
+    sizes = (GAINS_OF_EIGHT if several and layer.scheme in GAINS_OF_EIGHT else GAINS)[layer.scheme]
     batch = EIGHT if several else 1
     nearest = max((size for size in sizes if size**2 <= layer.size), default=min(sizes))
     return tuple(

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_sparse.recipe import Quantize, Recipe
-from keras_sparse.train import expand, graph, kernels
+from keras_sparse.train import batches, expand, graph, kernels
 from keras_sparse.train.prepare import prepare
 from keras_sparse.train.ranges import ActivationRange
 from keras_sparse.train.wrapper import QuantizedWeights
@@ -45,7 +45,7 @@ def calibrate(model, samples, match="*"):
     def call(old, new, args, kwargs):
         return new(*args) if isinstance(new, _Observer) else new(*args, **kwargs)
 
-    graph.rebuild(prepared, call, make).predict(samples, verbose=0)
+    batches.outputs(graph.rebuild(prepared, call, make), samples)
     for name, observer in observers.items():
         if not math.isfinite(float(observer.high) - float(observer.low)):
             raise ValueError(f"The values at {name!r} are not finite: the samples or the weights hold NaN or infinity.")

@@ -30,12 +30,12 @@ def tensors(made, folder, **options):
 @pytest.mark.parametrize(
     ("zeros", "quantize", "form", "why"),
     [
-        (0.6, "int8-weights", "dense", "60% of its 1x16 blocks are zero; the block kernel was measured 0.2"),
+        (0.6, "int8-weights", "dense", "60% of its 1x16 blocks are zero; the block kernel was measured 0.6"),
         (0.96, "int8-weights", "block 1x16", "96% of its 1x16 blocks are zero; the block kernel was measured"),
         (0.6, "int8", "dense", "the block kernel was measured"),
         (0.97, "int8", "block 1x16", "the block kernel was measured"),
-        (0.6, None, "dense", "60% of its 1x4 blocks are zero; the block kernel was measured 0.8"),
-        (0.9, None, "block 1x4", "90% of its 1x4 blocks are zero; the block kernel was measured 3.4"),
+        (0.6, None, "dense", "60% of its 1x4 blocks are zero; the block kernel was measured 0.6"),
+        (0.9, None, "block 1x4", "90% of its 1x4 blocks are zero; the block kernel was measured 3.1"),
         (0.9, "float16", "dense", "takes float32 weights"),
     ],
 )

@@ -47,11 +47,11 @@ def test_every_target_explains_every_scheme(model, target, quantize):
 def test_what_is_measured_is_told_with_its_source_and_conditions(model):
     large, small, _ = ks.explain(model, "litert-x86", "int8-weights").layers
     assert (large.kernel, large.then_kernel) == ("dense int8-weights", "TFLite block kernel 1x16, int8-weights")
-    assert (large.pattern, large.advised_sparsity, large.pays) == ("Block((1, 16), 0.95)", 0.95, True)
+    assert (large.pattern, large.advised_sparsity, large.pays) == ("Block((1, 16), 0.9)", 0.9, True)
     cached, memory = large.gains
     assert (cached.condition, memory.condition) == ("cached", "from memory")
     assert large.break_even == cached.break_even > memory.break_even
-    assert 0.94 < large.break_even < 0.95 and cached.at[0] == dict(cached.points)[0.95]
+    assert 0.75 < large.break_even < 0.8 and cached.at[0] == pytest.approx(dict(cached.points)[0.9])
     assert "benchmarks/block_kernels.py --sizes 1024" in cached.repeat and not cached.interpolated
     assert small.pattern is None and "under 262144 weights" in small.reasons[0]
 

@@ -138,7 +138,7 @@ def test_on_arm_block_kernels_were_not_measured() -> None:
 
 
 def test_where_one_condition_is_slower_an_offer_does_not_pay() -> None:
-    verdict = fully_connected("litert-x86", INT8_WEIGHTS, size=512)
+    verdict = fully_connected("litert-x86", INT8, size=512)
     assert not verdict.offer.pays and verdict.offer.break_even is None
     assert "slower than dense under one of the conditions" in verdict.reasons
 

@@ -68,8 +68,9 @@ def test_the_evidence_is_that_of_the_nearest_smaller_layer(scheme) -> None:
         assert [each.condition for each in found] == [tflite_blocks.WARM, tflite_blocks.COLD]
 
 
-def test_several_vectors_have_figures_of_their_own_in_float32() -> None:
-    several = layer(scheme=FLOAT32, vectors=4)
+@pytest.mark.parametrize("scheme", tflite_blocks.GAINS_OF_EIGHT)
+def test_several_vectors_have_figures_of_their_own(scheme) -> None:
+    several = layer(scheme=scheme, vectors=4)
     assert tflite_blocks.not_worth_it(several) is None
     assert all("8 at a time" in each.source and "--batch 8" in each.repeat for each in tflite_blocks.evidence(several))
 
@@ -77,7 +78,7 @@ def test_several_vectors_have_figures_of_their_own_in_float32() -> None:
 def test_the_advised_sparsity_is_one_that_no_condition_is_slower_at() -> None:
     large = layer(2048, 2048)
     assert tflite_blocks.pattern(large, tflite_blocks.evidence(large)).sparsity == 0.9
-    middle = layer(1024, 1024)
+    middle = layer(1024, 1024, INT8)
     assert tflite_blocks.pattern(middle, tflite_blocks.evidence(middle)).sparsity == 0.95
     assert tflite_blocks.pattern(middle, ()).shape == (1, 16)
     assert tflite_blocks.pattern(layer(scheme=FLOAT32), ()).shape == (1, 4)

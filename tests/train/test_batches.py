@@ -1,0 +1,28 @@
+"""A model called batch by batch."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_sparse.train import batches
+
+
+def test_outputs_are_those_of_predict() -> None:
+    a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
+    x = layers.Dropout(0.5)(layers.Concatenate()([layers.Dense(5)(a), b]))
+    model = keras.Model({"a": a, "b": b}, [layers.Dense(2)(x), layers.Dense(1)(x)])
+    generator = np.random.default_rng(0)
+    given = {
+        "a": generator.normal(size=(70, 4)).astype("float32"),
+        "b": generator.normal(size=(70, 3)).astype("float32"),
+    }
+    for ours, theirs in zip(batches.outputs(model, given), model.predict(given, verbose=0), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_one_array_is_enough_for_one_input() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+    x = np.ones((3, 4), np.float32)
+    np.testing.assert_array_equal(batches.outputs(keras.Model(model.inputs[0], model.outputs[0]), x)[0], model(x))
