@@ -141,7 +141,7 @@ def explain(model, target, quantize=None):
     >>> model = keras.Sequential([keras.Input((1024,)), keras.layers.Dense(1024), keras.layers.Dense(10)])
     >>> hidden, scores = ks.explain(model, "litert-x86", quantize="int8-weights").layers
     >>> hidden.pattern, hidden.kernel
-    ('Block((1, 16), 0.95)', 'dense int8-weights')
+    ('Block((1, 16), 0.9)', 'dense int8-weights')
     >>> scores.pattern, "262144 weights" in scores.reasons[0]
     (None, True)
     """
