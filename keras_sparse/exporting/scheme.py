@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import keras
 
 from keras_sparse.sparse_tensor import SparseTensor
+from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
 from keras_sparse.train import batches, expand, graph, jitter, kernels
 from keras_sparse.train.calibrate import calibrate
 from keras_sparse.train.strip import fixed_ranges, stripped
 
-FLOAT32, FLOAT16, INT8, INT8_WEIGHTS = "float32", "float16", "int8", "int8-weights"
 QUANTIZE = (None, INT8, INT8_WEIGHTS, FLOAT16)
 """What `export(quantize=)` takes: None keeps what training did."""
 

@@ -11,7 +11,6 @@ import base64
 import io
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -53,18 +52,6 @@ def run(path, arrays, delegates=True, timeout=600):
         options = ["--given", given.name, "--made", "made.npz", *([] if delegates else ["--no-delegates"])]
         puts = [part for each in (path, given, package) for part in ("--put", each)]
         words = [command(), *puts, "--", script, path.name, *options]
-        try:
-            child = subprocess.run(
-                [str(each) for each in words],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise isolated.RuntimeFailure(f"{path} did not finish within {timeout} s on emulated AArch64") from error
-    if child.returncode:
-        raise isolated.RuntimeFailure(f"On emulated AArch64, {path} {isolated.failure(child)}")
-    with np.load(io.BytesIO(base64.b64decode(child.stdout.split()[-1]))) as outputs:
+        said = isolated.printed(words, f"On emulated AArch64, {path}", timeout)
+    with np.load(io.BytesIO(base64.b64decode(said.split()[-1]))) as outputs:
         return [outputs[name] for name in outputs.files]

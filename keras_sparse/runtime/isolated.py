@@ -72,31 +72,25 @@ def _child(path, options, delegates, threads, timeout):
     """What the child prints."""
     command = [sys.executable, "-c", _BOOTSTRAP, PACKAGE, path, "--threads", threads, *options]
     command += [] if delegates else ["--no-delegates"]
+    return printed(command, path, timeout)
+
+
+def printed(command, what, timeout):
+    """What a command prints. Raises RuntimeFailure where it fails, or does not end: with `what` it ran."""
+    words = [str(each) for each in command]
     try:
-        child = subprocess.run(
-            [str(each) for each in command],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
+        child = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
     except subprocess.TimeoutExpired as error:
-        raise RuntimeFailure(f"{path} did not finish within {timeout} s in its runtime") from error
+        raise RuntimeFailure(f"{what} did not finish within {timeout} s in its runtime") from error
     if child.returncode:
-        raise RuntimeFailure(f"{path} {failure(child)}")
+        lines = [line for line in child.stderr.strip().splitlines() if line.strip()]
+        raise RuntimeFailure(f"{what} {_cause(child.returncode)}: {lines[-1] if lines else 'no message'}")
     return child.stdout
 
 
 def named(arrays):
     """Arrays by name; those of a list by their place."""
     return arrays if isinstance(arrays, dict) else {f"{PLACE}{index}": each for index, each in enumerate(arrays)}
-
-
-def failure(child):
-    """What became of a finished process that failed, with its last words."""
-    lines = [line for line in child.stderr.strip().splitlines() if line.strip()]
-    return f"{_cause(child.returncode)}: {lines[-1] if lines else 'no message'}"
 
 
 def _cause(code):
