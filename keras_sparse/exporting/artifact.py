@@ -1,6 +1,7 @@
 """What an export gives: the file, and what is known about it."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,8 @@ class Verification:
 
     `rms` and `largest` are differences of outputs, each with the tolerance that it was held to; `agreement` is the
     fraction of samples with the same highest output, `None` where outputs are no scores. A `problem` says what is wrong
-    in a runtime that the file was not made for.
+    in a runtime that the file was not made for. `spread` is how much outputs vary over the samples (mean standard
+    deviation, of the output that varies least): where the tolerance is no smaller, outputs show nothing.
     """
 
     runtime: str
@@ -45,6 +47,12 @@ class Verification:
     largest_tolerance: float
     agreement: float | None
     problem: str | None = None
+    spread: float = math.inf
+
+    @property
+    def shows(self):
+        """Whether outputs that are wrong would have been seen."""
+        return self.rms_tolerance < self.spread or self.spread == 0.0 == self.rms_tolerance
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,13 @@ class ExportReport:
             + ("" if v.agreement is None else f"; same class on {tables.percent(v.agreement)}")
             for v in self.verification
         ]
+        blind = [v for v in self.verification if not v.shows]
+        if blind:
+            lines.append(
+                f"ATTENTION: outputs vary by {blind[0].spread:.3g} over these {blind[0].source}, and roundings of the "
+                f"scheme may move them by {blind[0].rms_tolerance:.3g}: that they agree shows little. Give samples that "
+                "the model tells apart; scores of many classes that hardly differ do not survive int8."
+            )
         lines += [f"{', '.join(names)}: {why}" for why, names in self._reasons().items()]
         lines += self.notes
         if self.not_found:

@@ -15,6 +15,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | bytearray) -> N
     the folder does not exist.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
     temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
     try:
         with open(temporary, "xb") as file:

@@ -39,19 +39,29 @@ class Difference:
         return cls(float(np.sqrt(np.mean(gap**2))), float(np.abs(gap).max()))
 
 
-def tolerance(references, jittered):
-    """How far a right file may be from the model.
+def tolerances(references, jittered):
+    """How far each output of a right file may be from the model's.
 
-    A quantized one, as far as the model is from itself when each int8 activation is off by one level at random: kernels
-    round to a neighbouring level at most. A float one, by float32's rounding.
+    Of a quantized one, as far as the model is from itself when every rounded value is off by a rounding at random:
+    kernels round to a neighbouring level at most. Of a float one, by float32's rounding.
 
     Args:
         references: outputs of the model.
-        jittered: outputs of the model with its activations off by one level, or `None` for a float model.
+        jittered: outputs of the model with its roundings moved, or `None` for a float32 model.
     """
-    float32 = FLOAT_TOLERANCE * max(float(np.abs(each).max(initial=0.0)) for each in references)
-    moved = Difference(0.0, 0.0) if jittered is None else Difference.of(jittered, references)
-    return Difference(max(float32, SPREAD * moved.rms), max(float32, SPREAD * moved.largest))
+    found = []
+    for place, reference in enumerate(references):
+        float32 = FLOAT_TOLERANCE * float(np.abs(reference).max(initial=0.0))
+        moved = Difference(0.0, 0.0) if jittered is None else Difference.of([jittered[place]], [reference])
+        found.append(Difference(max(float32, SPREAD * moved.rms), max(float32, SPREAD * moved.largest)))
+    return found
+
+
+def worst(made, references, allowed):
+    """`(Difference, what is allowed)` of the output that is furthest away, as part of what it may be."""
+    pairs = [(Difference.of([a], [b]), limit) for a, b, limit in zip(made, references, allowed, strict=True)]
+    tiny = np.finfo(float).tiny
+    return max(pairs, key=lambda p: max(p[0].rms / max(p[1].rms, tiny), p[0].largest / max(p[1].largest, tiny)))
 
 
 def weights(stored, tensors, order, silenced=False, required=True):
@@ -78,6 +88,8 @@ def weights(stored, tensors, order, silenced=False, required=True):
         wanted, axis = tensor.layout.to(axes, tensor.values), tensor.layout.channel_axis_in(axes)
         free = (each for each in stored.tensors if id(each) not in taken)
         match = next((each for each in free if _holds(each, wanted, axis, silenced)), None)
+        if match is None:  # equal constants are stored once
+            match = next((each for each in stored.tensors if _holds(each, wanted, axis, silenced)), None)
         if match is None and required and tensor.scale is not None:
             raise ExportError(
                 f"{tensor.name}: its {wanted.dtype} values {wanted.shape}, {tensor.zeros} of them 0, "
@@ -112,7 +124,7 @@ def outputs(path, way, arrays, references, jittered, source):
     Args:
         arrays: {input name: items}.
         references: the model's outputs, in the order in which the file names its own.
-        jittered: see `tolerance`.
+        jittered: see `tolerances`.
 
     Returns:
         A `Verification`. Where a file need not be right, it may hold a `problem`.
@@ -121,11 +133,11 @@ def outputs(path, way, arrays, references, jittered, source):
         ExportError: outputs are further away than the tolerance, of another shape, or not finite.
         RuntimeFailure: the runtime did not load or run the file.
     """
-    allowed = tolerance(references, jittered)
-    references = way.first(references)
+    limits = tolerances(references, jittered)
+    references, allowed = way.first(references), limits[0]
     try:
         made = way.run(path, way.first(arrays))
-        gap, problem = _gap(made, references, allowed, way.runtime), None
+        (gap, allowed), problem = _gap(made, references, limits, way.runtime), None
     except (ExportError, isolated.RuntimeFailure) as error:
         if way.required:
             raise
@@ -140,22 +152,23 @@ def outputs(path, way, arrays, references, jittered, source):
         largest_tolerance=allowed.largest,
         agreement=None if made is None else _agreement(made, references),
         problem=problem,
+        spread=min(float(np.std(each, axis=0).mean()) for each in references),
     )
 
 
-def _gap(made, references, allowed, runtime):
+def _gap(made, references, limits, runtime):
     shapes = [each.shape for each in made], [each.shape for each in references]
     if shapes[0] != shapes[1]:
         raise ExportError(f"In {runtime}, the file's outputs have the shapes {shapes[0]}, the model's {shapes[1]}.")
     if not all(np.isfinite(each).all() for each in made):
         raise ExportError(f"In {runtime}, the file's outputs are not finite.")
-    gap = Difference.of(made, references)
-    if gap.rms > allowed.rms or gap.largest > allowed.largest:
+    gap, allowed = worst(made, references, limits)
+    if not (gap.rms <= allowed.rms and gap.largest <= allowed.largest):
         raise ExportError(
             f"In {runtime}, the file's outputs differ from the model's by {gap.rms:.3g} rms and {gap.largest:.3g} at "
             f"most; {allowed.rms:.3g} and {allowed.largest:.3g} are allowed."
         )
-    return gap
+    return gap, allowed
 
 
 def _agreement(made, references):

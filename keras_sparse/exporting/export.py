@@ -13,7 +13,7 @@ from keras_sparse.exporting import check
 from keras_sparse.exporting.artifact import Artifact, ExportReport, TensorReport
 from keras_sparse.exporting.atomic import write_atomically
 from keras_sparse.exporting.samples import drawn
-from keras_sparse.exporting.scheme import INT8, QUANTIZE, exportable
+from keras_sparse.exporting.scheme import QUANTIZE, exportable
 from keras_sparse.runtime.isolated import RuntimeFailure
 from keras_sparse.runtime.ways import ways
 from keras_sparse.train.strip import fixed_ranges
@@ -73,6 +73,8 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
     for name, value, known in (("quantize", quantize, QUANTIZE), ("encoding", encoding, ENCODINGS)):
         if value not in known:
             raise ValueError(f"{name} must be one of {known}. Received: {name}={value!r}")
+    if chosen.suffix == ".onnx" and encoding in ("csr", "block"):
+        raise ValueError(f"Sparse weights of .onnx files are run by no runtime. Received: encoding={encoding!r}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
     return _Export(exportable(model, samples, quantize), chosen, samples, encoding).run(path)
@@ -83,9 +85,9 @@ class _Export:
         self.what, self.target, self.encoding = what, target, encoding
         self.model, self.ways = what.model, ways(target)
         for layer in self.model.layers:
-            if layer.compute_dtype != "float32" and what.scheme == INT8:
+            if layer.compute_dtype in ("float16", "bfloat16"):
                 raise check.ExportError(
-                    f"Layer {layer.name!r} computes in {layer.compute_dtype} (policy {layer.dtype_policy.name}), int8 "
+                    f"Layer {layer.name!r} computes in {layer.compute_dtype} (policy {layer.dtype_policy.name}), and "
                     "files are made from float32. Load the model's weights into one built under the float32 policy."
                 )
         self.source = "random inputs" if samples is None else "samples"
@@ -130,7 +132,15 @@ class _Export:
         try:
             return self.compare(self.what, made)
         except (check.ExportError, RuntimeFailure) as error:
-            layer = self.first_wrong(made.parent)
+            try:
+                layer = self.first_wrong(made.parent)
+            except (
+                check.ExportError,
+                RuntimeFailure,
+                ValueError,
+                LookupError,
+            ):
+                raise error from None  # what was wrong with the whole is what has to be said
             raise type(error)(f"{error} The first layer that shows it is {layer!r}.") from error
 
     def compare(self, what, made):
@@ -173,7 +183,9 @@ class _Export:
         if len(arrays) != len(names):
             raise ValueError(f"samples must be {len(names)} arrays, for {names}. Received: {len(arrays)}")
         for tensor, array in zip(self.model.inputs, arrays, strict=True):
-            if len(array) == 0 or array.shape[1:] != tuple(tensor.shape[1:]):
+            sizes = zip(tensor.shape[1:], array.shape[1:], strict=False)
+            fits = array.ndim == len(tensor.shape) and all(wanted in (None, size) for wanted, size in sizes)
+            if len(array) == 0 or not fits:
                 raise ValueError(f"samples for {tensor.name!r} have the shape {(None, *tensor.shape[1:])}. "
                                  f"Received: {array.shape}")  # fmt: skip
             if not np.isfinite(array).all():

@@ -41,7 +41,7 @@ class ModelReference:
         return self.parts.outputs(arrays)
 
     def tolerance(self, arrays, expected):
-        return check.tolerance(expected, self.parts.moved_outputs(arrays))
+        return check.tolerances(expected, self.parts.moved_outputs(arrays))
 
     def missing_kernel(self, path):
         """What is wrong with the kernels of the file at `path`, which has this model's scheme; `None` if nothing is."""
@@ -65,7 +65,7 @@ class FileReference:
         return isolated.run(self.path, arrays)
 
     def tolerance(self, arrays, expected):
-        return check.tolerance(expected, None)
+        return check.tolerances(expected, None)
 
 
 def find(reference, scheme=None):

@@ -5,15 +5,20 @@ import dataclasses
 from dataclasses import dataclass
 
 import keras
+import numpy as np
+from keras import layers
 
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
-from keras_sparse.train import batches, expand, graph, jitter, kernels
+from keras_sparse.train import batches, expand, jitter, kernels
 from keras_sparse.train.calibrate import calibrate
 from keras_sparse.train.strip import fixed_ranges, stripped
 
 QUANTIZE = (None, INT8, INT8_WEIGHTS, FLOAT16)
 """What `export(quantize=)` takes: None keeps what training did."""
+
+INT8_KERNELS = (layers.Dense, layers.Conv2D, layers.DepthwiseConv2D)
+"""Layers whose weights are int8 where activations stay float."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Exportable:
         model: a functional Keras model.
         tensors: its kernels as they will be stored.
         values: `[(variable, value)]` where the file holds another value than the variable.
-        unread: kernels inside models whose `call` cannot be read: how they compute cannot be chosen.
+        unread: kernels inside layers, or models whose `call` cannot be read: how they compute cannot be chosen.
         float_layers: {layer that stays float in an int8 model: reason}.
         silenced: whether a batch norm multiplies a channel by 0.
     """
@@ -102,17 +107,32 @@ def exportable(model, samples=None, quantize=None):
 
 
 def _on_grid(exportable):
-    """The same with every kernel that a file can hold as it is on an int8 grid."""
-    tensors, values = [], []
+    """The same with the kernels of Dense, Conv2D and DepthwiseConv2D layers on an int8 grid."""
+    tensors, values, floats = [], [], {}
     for kernel, tensor in zip(kernels.find(exportable.model), exportable.tensors, strict=True):
-        stored = tensor.layout.tflite is not None or tensor.layout.onnx is not None
-        if stored and tensor.values.dtype.kind == "f":
+        if type(kernel.layer) in INT8_KERNELS and tensor.values.dtype == "float32":
             tensor = SparseTensor.quantized(tensor.name, tensor.values, tensor.layout)
             values.append((kernel.variable, tensor.dense()))
+        else:
+            floats[kernel.layer.name] = f"{type(kernel.layer).__name__} has no int8-weights form"
         tensors.append(tensor)
-    closed = [layer for layer in expand.expanded(exportable.model).layers if graph.is_subclassed(layer)]
-    unread = frozenset(kernel.path for layer in closed for kernel in kernels.find(layer))
-    return dataclasses.replace(exportable, tensors=tuple(tensors), values=tuple(values), unread=unread)
+    if not values:
+        raise ValueError(
+            f"Model {exportable.model.name!r} has no Dense, Conv2D or DepthwiseConv2D layer in float32 whose weights "
+            f"could be int8. Its layers with kernels: {floats}"
+        )
+    opened = expand.expanded(exportable.model)
+    own = {id(layer) for layer in opened.layers}
+    # Copies have the values of what they are copies of.
+    read = [keras.ops.convert_to_numpy(k.variable) for k in kernels.find(opened) if id(k.layer) in own]
+    unread = frozenset(
+        kernel.path
+        for kernel in kernels.find(exportable.model)
+        if not any(np.array_equal(keras.ops.convert_to_numpy(kernel.variable), each) for each in read)
+    )
+    return dataclasses.replace(
+        exportable, tensors=tuple(tensors), values=tuple(values), unread=unread, float_layers=floats
+    )
 
 
 @contextlib.contextmanager

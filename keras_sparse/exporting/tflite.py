@@ -16,6 +16,9 @@ from keras_sparse.exporting.tflite_encode import Encoder
 from keras_sparse.exporting.tflite_model import Graph
 from keras_sparse.sparse_tensor import SparseTensor
 
+SAID = 300
+"""Characters of the converter's errors that are passed on; it adds pages of its own code."""
+
 OPTIMIZATIONS = {
     FLOAT32: ([], []),
     FLOAT16: ([tf.lite.Optimize.DEFAULT], [tf.float16]),
@@ -48,11 +51,11 @@ def emit(what, target, encoding):
         for place, (tensor, unquantized) in enumerate(zip(what.tensors, plain, strict=True)):
             if tensor.name not in found:
                 tensors[place] = unquantized  # in a form of the converter's own, it stays float
-            elif tensor.scale is not None:
+            elif tensor.scale is not None and graph.dtype(indices[tensor.name]) != "int8":
                 axis = tensor.layout.channel_axis_in(getattr(tensor.layout, order))
                 hybrid = tensor.name not in what.unread and not sparse_kernels & graph.readers(indices[tensor.name])
                 indices[tensor.name] = tflite_weights.store_int8(graph, indices[tensor.name], axis, hybrid)
-    reasons = encoder.encode(graph, indices.values(), sparse_kernels)
+    reasons = encoder.encode(graph, dict.fromkeys(indices.values()), sparse_kernels)
     named = {name: reasons[index] for name, index in indices.items()}
     return Emitted(tflite_model.dump(graph.model), tuple(tensors), named)
 
@@ -70,7 +73,13 @@ def _convert(model, options):
         archive.write_out(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serve"])
         converter.optimizations, converter.target_spec.supported_types = options
-        return converter.convert()
+        try:
+            return converter.convert()
+        except Exception as error:
+            if type(error).__name__ != "ConverterError":  # the converter's own class, which has no public name
+                raise
+            said = " ".join(str(error).split())[:SAID]
+            raise check.ExportError(f"TensorFlow's converter cannot convert {model.name!r}: {said}") from error
 
 
 def _serve(model, inputs):

@@ -13,9 +13,6 @@ from keras_sparse.targets.network import INT8_WEIGHTS
 
 SPARSE_KERNELS = "in the pattern of XNNPACK's sparse kernels, which it runs on AArch64 for what comes out of DENSIFY"
 
-SMALL = 1 << 16
-"""Weights up to which a layer in float costs less than it would slow others down as a dynamic one."""
-
 
 @dataclass(frozen=True)
 class Encoder:
@@ -49,18 +46,19 @@ class Encoder:
     def encode(self, graph, indices, sparse_kernels):
         """Stores the constants of these indices, in `graph`; returns {index: why it is stored as it is}."""
         layers = {layer.name: layer for layer in tflite_network.of(graph).layers}
-        chosen, reasons = {}, {}
+        chosen, reasons, work = {}, {}, {}
         for index in indices:
             each = weight(graph, index)
             outputs = {text(graph.tensors[op.outputs[0]].name) for op in each.operators}
             layer = layers.get(text(graph.tensors[index].name))
             chosen[each], reasons[index] = self._choose(each, layer, bool(outputs) and outputs <= sparse_kernels)
-        reasons.update(self._beside_blocks(graph, chosen))
+            work[each] = each.values.size * ((layer and layer.vectors) or 1)
+        reasons.update(self._beside_blocks(graph, chosen, work))
         for each, form in chosen.items():
             form.write(graph, each)
         return reasons
 
-    def _beside_blocks(self, graph, chosen):
+    def _beside_blocks(self, graph, chosen, work):
         """What has to change where hybrid block kernels are chosen and other hybrid layers are not.
 
         XNNPACK's dynamic int8 kernels leave the processor in a state in which LiteRT's block kernels run three times
@@ -71,8 +69,8 @@ class Encoder:
         dense = [w for w, form in chosen.items() if w.arithmetic == "hybrid" and form is not block]
         if block not in chosen.values() or not dense or self.encoding == "smallest":
             return {}
-        if self.encoding == "fastest" and any(w.values.size > SMALL for w in dense):
-            largest = text(graph.tensors[max(dense, key=lambda w: w.values.size).index].name)
+        if self.encoding == "fastest" and any(work[w] > tflite_blocks.SMALL_BESIDE for w in dense):
+            largest = text(graph.tensors[max(dense, key=work.get).index].name)
             reason = f"beside XNNPACK's dynamic kernels, as {largest} has, block kernels are not faster"
             slower = [w for w, form in chosen.items() if form is block]
             chosen.update(dict.fromkeys(slower, DENSE))

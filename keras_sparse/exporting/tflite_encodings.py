@@ -74,6 +74,8 @@ class Densified:
             return "only matrices and kernels are stored sparse"
         if weight.arithmetic == "hybrid":
             return "LiteRT does not load hybrid operations with DENSIFY"
+        if "CONV_3D" in weight.kinds:
+            return "LiteRT computes CONV_3D wrongly behind DENSIFY"
         if weight.arithmetic == "int8" and set(weight.kinds) != {"CONV_2D"}:
             return f"LiteRT loads int8 DENSIFY before CONV_2D only. Received: {', '.join(sorted(set(weight.kinds)))}"
         return None
@@ -116,7 +118,7 @@ class Blocks:
         if weight.arithmetic == "hybrid":
             made = csr.encode(weight.values, self.block)
             most = int(np.diff(made.segments.astype(int)).max())
-            if most > MOST_BLOCKS or int(made.indices.max()) > MOST_BLOCKS:
+            if most > MOST_BLOCKS or inputs > (MOST_BLOCKS + 1) * self.block[1]:
                 return (
                     f"the hybrid kernel counts blocks in 8 bits. Received: {inputs} inputs, {most} blocks in an output"
                 )

@@ -8,6 +8,7 @@ runs a Python script on AArch64, with NumPy and ai-edge-litert, in a folder wher
 """
 
 import base64
+import functools
 import io
 import os
 import shutil
@@ -34,6 +35,22 @@ print(base64.b64encode(open("made.npz", "rb").read()).decode())
 def command():
     """The path of the command, or `None` where there is no emulation."""
     return os.environ.get(VARIABLE) or shutil.which(COMMAND)
+
+
+@functools.cache
+def works(found):
+    """Raises RuntimeError if the command does not run a script; asked once."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "script.py")
+        script.write_text("import platform; print('ran on', platform.machine())")
+        try:
+            said = isolated.printed([found, "--", script], "a script", 300)
+        except (OSError, isolated.RuntimeFailure) as error:
+            said = str(error)
+    if "ran on aarch64" not in said:
+        raise RuntimeError(
+            f"{found}, which {VARIABLE} or the path names, runs no script on AArch64: {said.strip() or 'no output'}"
+        )
 
 
 def run(path, arrays, delegates=True, timeout=600):

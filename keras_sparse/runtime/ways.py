@@ -38,7 +38,7 @@ def ways(target):
     """The `Way`s of a `Target`, the one that users take first.
 
     Raises:
-        RuntimeError: the target's own runtime is not installed.
+        RuntimeError: the target's own runtime is not installed, or the emulation that there is does not work.
     """
     if target.suffix == ".tflite":
         found = [
@@ -46,6 +46,7 @@ def ways(target):
             Way("LiteRT without delegates", functools.partial(isolated.run, delegates=False)),
         ]
         if emulated.command() and target.name != "litert-x86":
+            emulated.works(emulated.command())
             found.append(Way("LiteRT on AArch64 (emulated)", emulated.run, EMULATED_ITEMS))
         return found
     found = [Way("ONNX Runtime", isolated.run)]

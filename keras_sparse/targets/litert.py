@@ -51,7 +51,7 @@ class LiteRT(Target):
 
     def verdicts(self, network: Network) -> tuple[Verdict, ...]:
         spmm = _SpMM(network, self.machines)
-        return tuple(self._verdict(layer, spmm) for layer in network.layers)
+        return _apart(network, tuple(self._verdict(layer, spmm) for layer in network.layers))
 
     def _verdict(self, layer: Layer, spmm: _SpMM) -> Verdict:
         fault = tflite_stored.fault(layer)
@@ -81,6 +81,32 @@ class LiteRT(Target):
         wanted = offer.break_even
         fires = layer.stored is None and wanted is not None and layer.sparsity_in(offer.pattern) >= wanted
         return Verdict(offer.kernel if fires else _kernel(layer), offer, tuple(reasons))
+
+
+def _apart(network: Network, verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
+    """Without offers of hybrid block kernels where a large layer stays beside them in XNNPACK's dynamic ones."""
+    if any(layer.stored is not None for layer in network.layers):
+        return verdicts
+    pairs = list(zip(network.layers, verdicts, strict=True))
+    dense = [
+        layer
+        for layer, verdict in pairs
+        if layer.scheme == INT8_WEIGHTS
+        and layer.kind in (DENSE, CONV)
+        and verdict.offer is None
+        and layer.size * (layer.vectors or 1) > tflite_blocks.SMALL_BESIDE
+    ]
+    if not dense:
+        return verdicts
+    reason = (
+        f"{dense[0].name} stays dense: beside XNNPACK's dynamic int8 kernels, the block kernels run three times slower "
+        "(benchmarks/block_kernels.py)"
+    )
+    offered = [layer.scheme == INT8_WEIGHTS and verdict.offer is not None for layer, verdict in pairs]
+    return tuple(
+        Verdict(_kernel(layer), None, (reason,)) if none else verdict
+        for none, (layer, verdict) in zip(offered, pairs, strict=True)
+    )
 
 
 class LiteRTx86(LiteRT):

@@ -55,6 +55,9 @@ SMALL = {
 }
 """{scheme: what was measured of layers that are smaller than those in GAINS}."""
 
+SMALL_BESIDE = 1 << 16
+"""Multiplications up to which a layer costs less in float than, as a dynamic int8 one, it slows block kernels down."""
+
 EIGHT = 8
 """Vectors at a time up to which kernels were measured."""
 

@@ -1,6 +1,9 @@
 """Opens models inside models, and subclassed ones: a graph of plain layers, which can be rebuilt for int8."""
 
+import inspect
+
 import keras
+import numpy as np
 
 from keras_sparse.train import graph
 
@@ -20,11 +23,35 @@ def wrapped(model, samples=None):
         inputs = _named(samples, lambda array, name: keras.Input(array.shape[1:], dtype=_type(array), name=name))
     else:
         inputs = _named(_shapes(model), lambda shape, name: keras.Input(shape.sizes[1:], name=name))
+    inference = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
     try:
-        called = keras.Model(inputs, model.call(inputs), name=model.name)
+        called = expanded(_plain(keras.Model(inputs, model.call(inputs, **inference), name=model.name)))
     except SYMBOLIC:
-        return keras.Model(inputs, model(inputs), name=model.name)
-    return expanded(_plain(called))
+        return keras.Model(inputs, model(inputs, **inference), name=model.name)
+    _hold_against(called, model, inference)
+    return called
+
+
+def _hold_against(called, model, inference):
+    """Raises ValueError if the graph of a call computes something else than the model: its code asked for values."""
+    generator = np.random.default_rng(0)
+
+    def drawn(tensor):
+        shape = [size or 2 for size in tensor.shape]
+        floating = tensor.dtype.startswith("float")
+        values = generator.normal(size=shape) if floating else generator.integers(0, 2, shape)
+        return values.astype(tensor.dtype)
+
+    given = keras.tree.map_structure(drawn, called.input)
+    for ours, theirs in zip(
+        keras.tree.flatten(called(given, training=False)), keras.tree.flatten(model(given, **inference)), strict=True
+    ):
+        ours, theirs = (keras.ops.convert_to_numpy(each) for each in (ours, theirs))
+        if not np.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max(initial=0.0)):
+            raise ValueError(
+                f"The `call` of {model.name!r}, a {type(model).__name__}, decides by values what it computes, which a "
+                "file cannot. Make it of layers and keras.ops alone."
+            )
 
 
 def expanded(model, subclassed=True):

@@ -92,7 +92,8 @@ def half(plain):
 
     def call(old, new, args, kwargs):
         outputs = new(*args, **kwargs)
-        floating = isinstance(outputs, keras.KerasTensor) and outputs.dtype.startswith("float")
+        dense = isinstance(outputs, keras.KerasTensor) and not outputs.sparse
+        floating = dense and outputs.dtype.startswith("float")
         return RelativeJitter(HALF, next(seeds))(outputs) if floating else outputs
 
     return _again(expand.expanded(plain), call)

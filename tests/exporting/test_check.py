@@ -23,15 +23,22 @@ def test_differences_are_over_all_outputs_together():
 
 
 def test_a_float_file_is_held_to_float_rounding():
-    allowed = check.tolerance([np.array([10.0, -50.0])], None)
+    (allowed,) = check.tolerances([np.array([10.0, -50.0])], None)
     assert allowed.largest == pytest.approx(50 * check.FLOAT_TOLERANCE)
 
 
 def test_an_int8_file_is_held_to_what_one_level_moves():
     references, jittered = [np.zeros(4)], [np.array([0.0, 0.3, -0.3, 0.0])]
-    allowed = check.tolerance(references, jittered)
+    (allowed,) = check.tolerances(references, jittered)
     assert allowed.largest == pytest.approx(0.6)
     assert allowed.rms == pytest.approx(2 * (0.18 / 4) ** 0.5)
+
+
+def test_every_output_is_held_to_its_own_size():
+    references = [np.full(4, 1e6), np.ones(4)]
+    limits = check.tolerances(references, None)
+    gap, allowed = check.worst([references[0], references[1] + 0.1], references, limits)
+    assert gap.largest == pytest.approx(0.1) and allowed.largest == pytest.approx(check.FLOAT_TOLERANCE)
 
 
 def dense(values, scale=(0.5, 0.25)):
@@ -73,10 +80,13 @@ def test_what_is_not_the_kernel_is_refused(wrong):
         check.weights(StoredModel((wrong,), ()), [dense(VALUES)], "tflite")
 
 
-def test_two_equal_kernels_need_two_tensors():
-    one = stored([[1, 0, 127], [0, -127, 3]])
-    with pytest.raises(check.ExportError):
-        check.weights(StoredModel((one,), ()), [dense(VALUES), dense(VALUES)], "tflite")
+def test_two_equal_kernels_may_be_one_tensor_or_two():
+    one, two = stored([[1, 0, 127], [0, -127, 3]]), stored([[1, 0, 127], [0, -127, 3]])
+    kernels = [dense(VALUES), dataclasses.replace(dense(VALUES), name="e/kernel")]
+    found = check.weights(StoredModel((one,), ()), kernels, "tflite")
+    assert found["d/kernel"] is found["e/kernel"] is one
+    found = check.weights(StoredModel((one, two), ()), kernels, "tflite")
+    assert found["d/kernel"] is one and found["e/kernel"] is two
 
 
 def test_float_kernels_are_found_up_to_a_factor_per_channel():

@@ -264,3 +264,61 @@ def test_samples_that_are_not_finite_are_refused(trained, tmp_path):
         ks.calibrate(trained.dense, bad)
     with pytest.raises(ValueError, match=r"samples by name are \['image'\]"):
         ks.export(trained.dense, tmp_path / "m.onnx", samples={"picture": trained.x})
+
+
+def test_samples_by_name_calibrate_the_inputs_of_these_names(tmp_path):
+    b, a = keras.Input((4,), name="b"), keras.Input((4,), name="a")
+    model = keras.Model([b, a], layers.Dense(3)(layers.Concatenate()([layers.Dense(4)(b), layers.Dense(4)(a)])))
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    samples = {"a": x * 0.01, "b": x * 100}
+    plain = ks.strip(ks.calibrate(model, samples))
+    assert plain.get_layer("b_range").high > 100 > 1 > plain.get_layer("a_range").high
+    ks.export(model, tmp_path / "m.tflite", samples=samples, quantize="int8")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("quantize", ["int8", "int8-weights"])
+def test_layers_with_equal_kernels(suffix, quantize, tmp_path):
+    model = keras.Sequential([keras.Input((16,)), *[layers.Dense(16, kernel_initializer="ones") for _ in range(2)]])
+    samples = np.random.default_rng(0).normal(size=(32, 16)).astype("float32")
+    report = ks.export(model, tmp_path / f"m{suffix}", samples=samples, quantize=quantize).report
+    assert [tensor.dtype for tensor in report.tensors] == ["int8", "int8"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.Conv1D(6, 3),
+        lambda: layers.SeparableConv1D(6, 3),
+        lambda: layers.TimeDistributed(layers.Dense(6)),
+        lambda: layers.Conv1DTranspose(6, 3),
+        lambda: layers.EinsumDense("abc,cd->abd", (12, 6)),
+    ],
+)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_layers_beside_those_that_have_int8_weights(layer, suffix, tmp_path):
+    model = keras.Sequential([keras.Input((12, 8)), layer(), layers.Flatten(), layers.Dense(4, name="head")])
+    samples = np.random.default_rng(0).normal(size=(16, 12, 8)).astype("float32")
+    report = ks.export(model, tmp_path / f"m{suffix}", samples=samples, quantize="int8-weights").report
+    assert {t.name.split("/")[-2]: t.dtype for t in report.tensors}["head"] == "int8"
+
+
+def test_a_model_without_int8_weights_says_so(tmp_path):
+    model = keras.Sequential([keras.Input((12, 8)), layers.Conv1D(6, 3)])
+    with pytest.raises(ValueError, match="no Dense, Conv2D or DepthwiseConv2D"):
+        ks.export(model, tmp_path / "m.tflite", quantize="int8-weights")
+
+
+def test_a_check_that_shows_nothing_says_so(tmp_path):
+    model = keras.Sequential([keras.Input((16,)), layers.Dense(1000, activation="softmax")])
+    samples = np.random.default_rng(0).normal(0, 0.01, (32, 16)).astype("float32")
+    report = ks.export(model, tmp_path / "m.tflite", samples=samples, quantize="int8").report
+    assert not report.verification[0].shows and "ATTENTION: outputs vary by" in str(report)
+    assert "ATTENTION" not in str(ks.export(model, tmp_path / "m.tflite", samples=samples).report)
+
+
+@pytest.mark.parametrize("encoding", ["csr", "block"])
+def test_sparse_onnx_is_refused(encoding, tmp_path):
+    model = keras.Sequential([keras.Input((16,)), layers.Dense(4)])
+    with pytest.raises(ValueError, match="run by no runtime"):
+        ks.export(model, tmp_path / "m.onnx", encoding=encoding)

@@ -35,3 +35,9 @@ def test_without_a_command_there_is_none(monkeypatch):
     assert emulated.command() is None
     monkeypatch.setenv(emulated.VARIABLE, "/somewhere/arm64run")
     assert emulated.command() == "/somewhere/arm64run"
+
+
+def test_a_command_that_does_not_emulate_is_named():
+    for command in ("/bin/true", "/nonexistent/arm64run"):
+        with pytest.raises(RuntimeError, match=f"{command}.* runs no script on AArch64"):
+            emulated.works(command)

@@ -134,3 +134,18 @@ def test_a_flat_model_is_returned_as_it_is() -> None:
     flat = expand.wrapped(model)
     assert expand.expanded(flat) is flat
     assert flat.layers[-1] is model.layers[-1]
+
+
+def test_a_call_that_decides_by_training_is_that_of_inference() -> None:
+    class Decides(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def call(self, inputs: Any, training: Any = None) -> Any:
+            outputs = self.dense(inputs)
+            return 2.0 * outputs if training is False else outputs
+
+    model = Decides()
+    wanted = model(X, training=False)
+    np.testing.assert_allclose(expand.wrapped(model)(X), wanted, rtol=1e-6)
