@@ -108,8 +108,8 @@ class ExportReport:
         if blind:
             lines.append(
                 f"ATTENTION: outputs vary by {blind[0].spread:.3g} over these {blind[0].source}, and roundings of the "
-                f"scheme may move them by {blind[0].rms_tolerance:.3g}: that they agree shows little. Give samples that "
-                "the model tells apart; scores of many classes that hardly differ do not survive int8."
+                f"scheme may move them by {blind[0].rms_tolerance:.3g}: that they agree shows little. Give samples "
+                "that the model tells apart; scores of many classes that hardly differ do not survive int8."
             )
         lines += [f"{', '.join(names)}: {why}" for why, names in self._reasons().items()]
         lines += self.notes
