@@ -20,8 +20,9 @@ from keras_sparse.exporting import (
 )
 from keras_sparse.exporting.check import ExportError
 from keras_sparse.exporting.quiet import native_notices_held
-from keras_sparse.exporting.scheme import FLOAT16, INT8, INT8_WEIGHTS, Emitted
+from keras_sparse.exporting.scheme import Emitted
 from keras_sparse.sparse_tensor import SparseTensor
+from keras_sparse.targets.network import FLOAT16, INT8, INT8_WEIGHTS
 
 DENSE = "no runtime runs or keeps sparse ONNX tensors"
 

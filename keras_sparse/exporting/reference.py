@@ -6,9 +6,10 @@ import keras
 
 from keras_sparse import target
 from keras_sparse.exporting import check, samples
-from keras_sparse.exporting.scheme import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS, exportable
+from keras_sparse.exporting.scheme import exportable
 from keras_sparse.runtime import isolated, open_session
 from keras_sparse.runtime.port import Port
+from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
 from keras_sparse.train.strip import fixed_ranges
 
 OTHER = "in several schemes"

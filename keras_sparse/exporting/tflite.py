@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from keras_sparse.exporting import check, names, tflite_file, tflite_model, tflite_weights
 from keras_sparse.exporting.quiet import native_notices_held
-from keras_sparse.exporting.scheme import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS, Emitted
+from keras_sparse.exporting.scheme import Emitted
 from keras_sparse.exporting.tflite_encode import Encoder
 from keras_sparse.exporting.tflite_model import Graph
 from keras_sparse.sparse_tensor import SparseTensor
+from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
 
 SAID = 300
 """Characters of the converter's errors that are passed on; it adds pages of its own code."""

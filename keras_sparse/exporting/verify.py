@@ -9,10 +9,10 @@ import numpy as np
 from keras_sparse import target
 from keras_sparse.exporting import check, reference
 from keras_sparse.exporting.export import SAMPLES
-from keras_sparse.exporting.scheme import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
 from keras_sparse.report import tables
 from keras_sparse.runtime.port import check_inputs
 from keras_sparse.runtime.ways import ways
+from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
 
 RANDOM_ITEMS = 32
 """Random inputs where no samples are given."""
