@@ -27,9 +27,19 @@ def wrapped(model, samples=None):
     try:
         called = expanded(_plain(keras.Model(inputs, model.call(inputs, **inference), name=model.name)))
     except SYMBOLIC:
-        return keras.Model(inputs, model(inputs, **inference), name=model.name)
+        return _closed(model, inputs, inference)
     _hold_against(called, model, inference)
     return called
+
+
+def _closed(model, inputs, inference):
+    try:
+        return keras.Model(inputs, model(inputs, **inference), name=model.name)
+    except TypeError as error:
+        raise ValueError(
+            f"The `call` of {model.name!r}, a {type(model).__name__}, was given its inputs as one argument, an array, "
+            f"a list or a dictionary of them, and does not take them so: {error}"
+        ) from error
 
 
 def _hold_against(called, model, inference):

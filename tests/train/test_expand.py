@@ -149,3 +149,12 @@ def test_a_call_that_decides_by_training_is_that_of_inference() -> None:
     model = Decides()
     wanted = model(X, training=False)
     np.testing.assert_allclose(expand.wrapped(model)(X), wanted, rtol=1e-6)
+
+
+def test_a_call_of_several_arguments_says_what_is_asked_for() -> None:
+    class Several(keras.Model):
+        def call(self, one: Any, other: Any) -> Any:
+            return one + other
+
+    with pytest.raises(ValueError, match="given its inputs as one argument"):
+        expand.wrapped(Several(), [X, X])
