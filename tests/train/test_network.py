@@ -95,10 +95,10 @@ def test_models_inside_models_are_followed(mlp):
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, layers.GlobalAveragePooling2D(name="pool")(inner(layers.ReLU(name="r")(inputs))))
     found = network.read(model)
-    assert [each.name for each in found.operations] == ["r", "c", "pool"]
+    assert [each.name for each in found.operations] == ["r", "inner_c", "pool"]
     assert found.operations[1].inputs == found.operations[0].outputs
     assert found.operations[2].inputs == found.operations[1].outputs
-    assert found.layers[0].operation == "c" and found.layers[0].vectors == 64
+    assert found.layers[0].operation == "inner_c" and found.layers[0].vectors == 64
 
 
 class Own(keras.Model):
@@ -110,13 +110,14 @@ class Own(keras.Model):
         return self.dense(inputs)
 
 
-def test_a_subclassed_model_has_kernels_and_no_graph():
+def test_a_subclassed_model_is_read_by_its_call_and_keeps_its_paths():
     model = Own()
     model(np.zeros((1, 8), np.float32))
     found = network.read(model)
-    assert found.operations is None and "functional or Sequential" in found.no_graph_because
+    assert [each.kind for each in found.operations] == [DENSE]
     assert [(each.kind, each.rows, each.cols, each.vectors) for each in found.layers] == [(DENSE, 4, 8, 1)]
-    assert network.read(model, "int8").layers[0].scheme == FLOAT32
+    assert [each.name for each in found.layers] == [v.path for v in model.weights if v.name == "kernel"]
+    assert network.read(model, "int8").layers[0].scheme == "int8"
 
 
 def test_a_model_that_is_not_built_is_refused():
