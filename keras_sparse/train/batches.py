@@ -8,11 +8,11 @@ BATCH, VALUES = 32, 1 << 18
 
 
 def in_order(model, samples):
-    """The arrays of `samples` in the order of `model.inputs`."""
+    """`samples`, arrays or tensors, as arrays in the order of `model.inputs`."""
     names = [tensor.name for tensor in model.inputs]
-    if isinstance(samples, dict) and set(samples) == set(names):
-        return [samples[name] for name in names]
-    return keras.tree.flatten(samples)
+    by_name = isinstance(samples, dict) and set(samples) == set(names)
+    found = [samples[name] for name in names] if by_name else keras.tree.flatten(samples)
+    return [keras.ops.convert_to_numpy(each) for each in found]
 
 
 def outputs(model, samples):

@@ -26,3 +26,9 @@ def test_one_array_is_enough_for_one_input() -> None:
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     x = np.ones((3, 4), np.float32)
     np.testing.assert_array_equal(batches.outputs(keras.Model(model.inputs[0], model.outputs[0]), x)[0], model(x))
+
+
+def test_tensors_are_samples_too() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+    x = keras.random.normal((3, 4))
+    np.testing.assert_allclose(batches.outputs(model, x)[0], model(x), rtol=1e-6)
