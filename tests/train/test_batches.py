@@ -29,6 +29,7 @@ def test_one_array_is_enough_for_one_input() -> None:
 
 
 def test_tensors_are_samples_too() -> None:
-    model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(2)(inputs))
     x = keras.random.normal((3, 4))
     np.testing.assert_allclose(batches.outputs(model, x)[0], model(x), rtol=1e-6)
