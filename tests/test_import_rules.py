@@ -47,6 +47,7 @@ EXPORT = (
     "keras_sparse.train.graph",
     "keras_sparse.train.jitter",
     "keras_sparse.train.kernels",
+    "keras_sparse.train.network",
     "keras_sparse.report.tables",
     "keras",
     *RUNTIMES,

@@ -6,19 +6,16 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-from keras import layers
 
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
 from keras_sparse.train import batches, expand, jitter, kernels
 from keras_sparse.train.calibrate import calibrate
+from keras_sparse.train.network import HYBRID
 from keras_sparse.train.strip import fixed_ranges, stripped
 
 QUANTIZE = (None, INT8, INT8_WEIGHTS, FLOAT16)
 """What `export(quantize=)` takes: None keeps what training did."""
-
-INT8_KERNELS = (layers.Dense, layers.Conv2D, layers.DepthwiseConv2D)
-"""Layers whose weights are int8 where activations stay float."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ def _on_grid(exportable):
     """The same with the kernels of Dense, Conv2D and DepthwiseConv2D layers on an int8 grid."""
     tensors, values, floats = [], [], {}
     for kernel, tensor in zip(kernels.find(exportable.model), exportable.tensors, strict=True):
-        if type(kernel.layer) in INT8_KERNELS and tensor.values.dtype == "float32":
+        if type(kernel.layer) in HYBRID and tensor.values.dtype == "float32":
             tensor = SparseTensor.quantized(tensor.name, tensor.values, tensor.layout)
             values.append((kernel.variable, tensor.dense()))
         else:
