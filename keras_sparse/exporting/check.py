@@ -118,11 +118,11 @@ def _holds(stored, wanted, axis, silenced):
     return bool(np.all(same | (made == 0).all(1) if silenced else same))
 
 
-def outputs(path, way, arrays, references, jittered, source):
-    """Runs the file in one `Way` and holds its outputs against the model's.
+def outputs(ran, way, references, jittered, source):
+    """Holds a file's outputs in one `Way` against the model's.
 
     Args:
-        arrays: {input name: items}.
+        ran: () -> the outputs, or what went wrong is raised.
         references: the model's outputs, in the order in which the file names its own.
         jittered: see `tolerances`.
 
@@ -136,7 +136,7 @@ def outputs(path, way, arrays, references, jittered, source):
     limits = tolerances(references, jittered)
     references, allowed = way.first(references), limits[0]
     try:
-        made = way.run(path, way.first(arrays))
+        made = ran()
         (gap, allowed), problem = _gap(made, references, limits, way.runtime), None
     except (ExportError, isolated.RuntimeFailure) as error:
         if way.required:

@@ -1,8 +1,9 @@
 """`export`: strip, convert, write, run, compare."""
 
-import bisect
+import functools
 import gzip
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -12,10 +13,12 @@ from keras_sparse import target as targets
 from keras_sparse.exporting import check
 from keras_sparse.exporting.artifact import Artifact, ExportReport, TensorReport
 from keras_sparse.exporting.atomic import write_atomically
-from keras_sparse.exporting.samples import drawn
+from keras_sparse.exporting.samples import drawn, fitting
 from keras_sparse.exporting.scheme import QUANTIZE, exportable
 from keras_sparse.runtime.isolated import RuntimeFailure
+from keras_sparse.runtime.port import Port
 from keras_sparse.runtime.ways import ways
+from keras_sparse.train import batches
 from keras_sparse.train.strip import fixed_ranges
 from keras_sparse.versions import versions
 
@@ -84,12 +87,6 @@ class _Export:
     def __init__(self, what, target, samples, encoding):
         self.what, self.target, self.encoding = what, target, encoding
         self.model, self.ways = what.model, ways(target)
-        for layer in self.model.layers:
-            if layer.compute_dtype in ("float16", "bfloat16"):
-                raise check.ExportError(
-                    f"Layer {layer.name!r} computes in {layer.compute_dtype} (policy {layer.dtype_policy.name}), and "
-                    "files are made from float32. Load the model's weights into one built under the float32 policy."
-                )
         self.source = "random inputs" if samples is None else "samples"
         self.inputs = self.random_inputs() if samples is None else self.given_inputs(samples)
 
@@ -102,13 +99,15 @@ class _Export:
             stored = read(made)
             order = path.suffix.removeprefix(".")
             found = check.weights(stored, emitted.tensors, order, self.what.silenced)
-            verification = self.verify(made)
-            in_float = self.float_operations(made, stored, not_arithmetic)
+            with ThreadPoolExecutor(1) as beside:
+                zipped = beside.submit(gzip.compress, emitted.data, 9, mtime=0)
+                verification = self.verify(made)
+                in_float = self.float_operations(made, stored, not_arithmetic)
         write_atomically(path, emitted.data)
         report = ExportReport(
             scheme=self.what.scheme,
             bytes=len(emitted.data),
-            bytes_gzip=len(gzip.compress(emitted.data, 9, mtime=0)),
+            bytes_gzip=len(zipped.result()),
             tensors=tuple(_tensor(name, each, emitted.reasons.get(name)) for name, each in found.items()),
             not_found=tuple(each.name for each in emitted.tensors if each.name not in found),
             float_operations=in_float,
@@ -116,7 +115,7 @@ class _Export:
             verification=tuple(verification),
             versions=versions(),
             opset=stored.opset,
-            notes=emitted.notes,
+            notes=self.what.notes + emitted.notes,
         )
         return Artifact(path, self.target.name, report)
 
@@ -134,27 +133,29 @@ class _Export:
         except (check.ExportError, RuntimeFailure) as error:
             try:
                 layer = self.first_wrong(made.parent)
-            except (
-                check.ExportError,
-                RuntimeFailure,
-                ValueError,
-                LookupError,
-            ):
+            except (check.ExportError, RuntimeFailure, ValueError, LookupError, StopIteration):
                 raise error from None  # what was wrong with the whole is what has to be said
             raise type(error)(f"{error} The first layer that shows it is {layer!r}.") from error
 
     def compare(self, what, made):
-        references, moved = what.outputs(self.inputs), what.moved_outputs(self.inputs)
         named = {tensor.name: array for tensor, array in zip(what.model.inputs, self.inputs, strict=True)}
-        return [check.outputs(made, way, named, references, moved, self.source) for way in self.ways]
+        with ThreadPoolExecutor(1) as beside:  # Keras computes while the file runs
+            runs = [beside.submit(way.run, made, way.first(named)) for way in self.ways]
+            references, moved = what.outputs(self.inputs), what.moved_outputs(self.inputs)
+            return [
+                check.outputs(run.result, way, references, moved, self.source)
+                for way, run in zip(self.ways, runs, strict=True)
+            ]
 
     def first_wrong(self, folder):
         """A layer whose output is wrong, or does not run, and whose inputs are right.
 
-        Exports the model up to a layer: by halves, then back from what that finds, since branches stand in any order.
+        Exports the model up to a layer: by halves before an output that is wrong, then back from what that finds,
+        since branches stand in any order.
         """
         layers = [layer for layer in self.model.layers if isinstance(_single_output(layer), keras.KerasTensor)]
 
+        @functools.cache
         def wrong(layer):
             part = self.what.part(layer)
             made = Path(folder, f"part{self.target.suffix}")
@@ -165,32 +166,22 @@ class _Export:
                 return True
             return False
 
-        found = layers[min(bisect.bisect_left(layers, True, key=wrong), len(layers) - 1)]
-        while True:
-            sources = {id(tensor) for tensor in keras.tree.flatten(found.input)}
-            before = [layer for layer in layers if id(layer.output) in sources and wrong(layer)]
-            if not before:
-                return found.name
-            found = before[0]
+        def makers(tensors):
+            wanted = {id(tensor) for tensor in tensors}
+            return [layer for layer in layers if id(layer.output) in wanted]
+
+        low, high = 0, layers.index(next(filter(wrong, makers(self.model.outputs))))
+        while low < high:  # the layer at `high` is wrong
+            middle = (low + high) // 2
+            low, high = (low, middle) if wrong(layers[middle]) else (middle + 1, high)
+        found = layers[high]
+        while before := next(filter(wrong, makers(keras.tree.flatten(found.input))), None):
+            found = before
+        return found.name
 
     def given_inputs(self, samples):
-        names = [tensor.name for tensor in self.model.inputs]
-        if isinstance(samples, dict):
-            if set(samples) != set(names):
-                raise ValueError(f"samples by name are {names}. Received: {sorted(samples)}")
-            samples = [samples[name] for name in names]
-        arrays = [np.asarray(each)[:SAMPLES] for each in (samples if isinstance(samples, list | tuple) else [samples])]
-        if len(arrays) != len(names):
-            raise ValueError(f"samples must be {len(names)} arrays, for {names}. Received: {len(arrays)}")
-        for tensor, array in zip(self.model.inputs, arrays, strict=True):
-            sizes = zip(tensor.shape[1:], array.shape[1:], strict=False)
-            fits = array.ndim == len(tensor.shape) and all(wanted in (None, size) for wanted, size in sizes)
-            if len(array) == 0 or not fits:
-                raise ValueError(f"samples for {tensor.name!r} have the shape {(None, *tensor.shape[1:])}. "
-                                 f"Received: {array.shape}")  # fmt: skip
-            if not np.isfinite(array).all():
-                raise ValueError(f"samples for {tensor.name!r} hold NaN or infinite values.")
-        return [array.astype(tensor.dtype) for tensor, array in zip(self.model.inputs, arrays, strict=True)]
+        ports = [Port(each.name, tuple(each.shape), each.dtype) for each in self.model.inputs]
+        return fitting(ports, batches.in_order(self.model, samples), SAMPLES)
 
     def random_inputs(self):
         """Uniform in the first range of the model, or in [-1, 1]; integers are 0 or 1."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_sparse.runtime.port import check_inputs
+
 
 def read(path):
     """The arrays in an `.npy` or `.npz` file, items along the first axis.
@@ -38,6 +40,25 @@ def read(path):
         return named[""]
     places = [f"arr_{i}" for i in range(len(named))]  # as np.savez names what it was given without names
     return [named[place] for place in places] if set(named) == set(places) else named
+
+
+def fitting(ports, samples, count):
+    """The first `count` samples, an array, a list or a dictionary by name, as arrays that fit the ports.
+
+    Raises:
+        ValueError: they do not fit, are none, or are not finite.
+    """
+    if not isinstance(samples, dict | list | tuple):
+        samples = [samples]
+    named = isinstance(samples, dict)
+    first = {name: each[:count] for name, each in samples.items()} if named else [each[:count] for each in samples]
+    arrays = check_inputs(ports, first)
+    if not len(arrays[0]):
+        raise ValueError("At least one sample is needed. Received: none")
+    for port, array in zip(ports, arrays, strict=True):
+        if not np.isfinite(array).all():
+            raise ValueError(f"samples for {port.name!r} hold NaN or infinite values.")
+    return arrays
 
 
 def drawn(ports, low, high, count):

@@ -9,10 +9,10 @@ import numpy as np
 
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
-from keras_sparse.train import batches, expand, jitter, kernels
+from keras_sparse.train import batches, expand, jitter, kernels, precision
 from keras_sparse.train.calibrate import calibrate
 from keras_sparse.train.network import HYBRID
-from keras_sparse.train.strip import fixed_ranges, stripped
+from keras_sparse.train.strip import check_switched_on, fixed_ranges, strip, stripped
 
 QUANTIZE = (None, INT8, INT8_WEIGHTS, FLOAT16)
 """What `export(quantize=)` takes: None keeps what training did."""
@@ -31,6 +31,7 @@ class Exportable:
         unread: kernels inside layers, or models whose `call` cannot be read: how they compute cannot be chosen.
         float_layers: {layer that stays float in an int8 model: reason}.
         silenced: whether a batch norm multiplies a channel by 0.
+        notes: what else to know about it.
     """
 
     scheme: str
@@ -40,6 +41,7 @@ class Exportable:
     silenced: bool
     values: tuple = ()
     unread: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     def outputs(self, arrays):
         """What the model computes with the values that the file holds, a list of one array per output."""
@@ -50,10 +52,11 @@ class Exportable:
         """The same with every rounded value moved by a rounding, or `None` where only float32 rounds."""
         if self.scheme == FLOAT32:
             return None
+        move = {INT8: jitter.static, INT8_WEIGHTS: jitter.dynamic, FLOAT16: jitter.half}[self.scheme]
         with self.applied():
-            moved = {INT8: jitter.static, INT8_WEIGHTS: jitter.dynamic, FLOAT16: jitter.half}[self.scheme](self.model)
-            with _assigned(jitter.half_weights(moved) if self.scheme == FLOAT16 else ()):
-                return batches.outputs(moved, arrays)
+            opened = expand.expanded(self.model)
+            with _assigned(jitter.half_weights(opened) if self.scheme == FLOAT16 else ()):
+                return move(opened, arrays)
 
     def applied(self):
         """A context in which the variables of the model, which may be the user's, have the values of the file."""
@@ -87,9 +90,14 @@ class Emitted:
 
 def exportable(model, samples=None, quantize=None):
     """The `Exportable` of a Keras model, plain or prepared, for one of `QUANTIZE`."""
+    if quantize == INT8 and samples is None:
+        raise ValueError('quantize="int8" measures activation ranges on samples. Received: samples=None')
+    halves, notes = precision.half_layers(model), ()
+    if halves:
+        check_switched_on(model)
+        model = precision.in_float32(expand.wrapped(strip(model), samples))
+        notes = (f"The model computes in {halves[0].compute_dtype}; the file, and what it is held against, in float32.",)
     if quantize == INT8:
-        if samples is None:
-            raise ValueError('quantize="int8" measures activation ranges on samples. Received: samples=None')
         model = calibrate(model, samples)
     parts = stripped(model, samples)
     if fixed_ranges(parts.model):
@@ -98,8 +106,8 @@ def exportable(model, samples=None, quantize=None):
                 f"Model {model.name!r} was quantized in training, its activations have int8 ranges. Received: "
                 f"quantize={quantize!r}; export it with quantize=None, or the model before ks.prepare."
             )
-        return Exportable(INT8, parts.model, parts.tensors, parts.float_layers, parts.silenced)
-    made = Exportable(quantize or FLOAT32, parts.model, parts.tensors, {}, parts.silenced)
+        return Exportable(INT8, parts.model, parts.tensors, parts.float_layers, parts.silenced, notes=notes)
+    made = Exportable(quantize or FLOAT32, parts.model, parts.tensors, {}, parts.silenced, notes=notes)
     return _on_grid(made) if quantize == INT8_WEIGHTS else made
 
 

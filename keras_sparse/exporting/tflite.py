@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import re
 import tempfile
 import warnings
 
@@ -16,6 +17,11 @@ from keras_sparse.exporting.tflite_encode import Encoder
 from keras_sparse.exporting.tflite_model import Graph
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
+
+SIGNATURE = "serve"
+
+SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+"""The names that TensorFlow can take."""
 
 SAID = 300
 """Characters of the converter's errors that are passed on; it adds pages of its own code."""
@@ -34,8 +40,7 @@ def emit(what, target, encoding):
 
     Args:
         what: an `Exportable`. The file takes one item at a time (batch 1): a free batch would put shape arithmetic
-        around
-            every reshape. Inputs and outputs are float.
+            around every reshape. Inputs and outputs are float.
         target: the `Target` it is for.
         encoding: what `export` takes.
     """
@@ -56,6 +61,7 @@ def emit(what, target, encoding):
                 axis = tensor.layout.channel_axis_in(getattr(tensor.layout, order))
                 hybrid = tensor.name not in what.unread and not sparse_kernels & graph.readers(indices[tensor.name])
                 indices[tensor.name] = tflite_weights.store_int8(graph, indices[tensor.name], axis, hybrid)
+    _name_inputs(graph.model, what.model)
     reasons = encoder.encode(graph, dict.fromkeys(indices.values()), sparse_kernels)
     named = {name: reasons[index] for name, index in indices.items()}
     return Emitted(tflite_model.dump(graph.model), tuple(tensors), named)
@@ -63,24 +69,39 @@ def emit(what, target, encoding):
 
 def _convert(model, options):
     """The bytes that TensorFlow's converter makes of the model."""
-    signature = [tf.TensorSpec((1, *each.shape[1:]), each.dtype, name=each.name) for each in model.inputs]
+    signature = [
+        tf.TensorSpec((1, *each.shape[1:]), each.dtype, name=name)
+        for each, name in zip(model.inputs, _scopes(model), strict=True)
+    ]
     free = {tensor.name: tensor.shape for tensor in model.inputs if None in tensor.shape[1:]}
     if free:
         raise ValueError(f"A .tflite file needs inputs of fixed size, apart from the batch. Received: {free}")
+    serve = tf.function(lambda *inputs: _serve(model, inputs), signature, autograph=False)
     with tempfile.TemporaryDirectory() as folder, _quiet(), native_notices_held():
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint("serve", lambda *inputs: _serve(model, inputs), signature)
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serve"])
-        converter.optimizations, converter.target_spec.supported_types = options
         try:
+            traced = serve.get_concrete_function()
+            holder = tf.Module()  # what is saved are the variables that the function reads, not Keras's own records
+            holder.read = traced.variables
+            tf.saved_model.save(holder, folder, signatures={SIGNATURE: traced})
+            converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+            converter.optimizations, converter.target_spec.supported_types = options
             return converter.convert()
-        except Exception as error:
-            if type(error).__name__ != "ConverterError":  # the converter's own class, which has no public name
-                raise
+        except Exception as error:  # the converter has no public class of errors, and lets those of its parts through
             said = " ".join(str(error).split())[:SAID]
             raise check.ExportError(f"TensorFlow's converter cannot convert {model.name!r}: {said}") from error
+
+
+def _scopes(model):
+    """Names of the inputs while they are converted: their own, unless TensorFlow cannot take one of them."""
+    own = names.inputs(model)
+    return own if all(map(SCOPE.fullmatch, own)) else [f"input_{index}" for index in range(len(own))]
+
+
+def _name_inputs(file, model):
+    """Gives the inputs in the file's signature the names that they have in Keras."""
+    own = dict(zip(_scopes(model), names.inputs(model), strict=True))
+    for entry in file.signatureDefs[0].inputs:
+        entry.name = own[entry.name.decode()]
 
 
 def _serve(model, inputs):

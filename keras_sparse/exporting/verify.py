@@ -9,8 +9,8 @@ import numpy as np
 from keras_sparse import target
 from keras_sparse.exporting import check, reference
 from keras_sparse.exporting.export import SAMPLES
+from keras_sparse.exporting.samples import fitting
 from keras_sparse.report import tables
-from keras_sparse.runtime.port import check_inputs
 from keras_sparse.runtime.ways import ways
 from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
 
@@ -126,7 +126,7 @@ def verify(path, against, samples=None):
     path = Path(path)
     scheme, ports = reference.scheme(path), reference.ports(path)
     other = reference.find(against, scheme)
-    arrays = reference.random_items(other, RANDOM_ITEMS) if samples is None else _fitting(other.ports, samples)
+    arrays = reference.random_items(other, RANDOM_ITEMS) if samples is None else fitting(other.ports, samples, SAMPLES)
     if len(ports) != len(other.ports):
         raise ValueError(f"{path} has {len(ports)} inputs, and {other.name} has {len(other.ports)}.")
     names = [port.name for port in other.ports]
@@ -146,18 +146,6 @@ def verify(path, against, samples=None):
         other.missing_kernel(path) if exact else None,
         tuple(_compare(way, path, given, expected, allowed) for way in ways(target.find(path))),
     )
-
-
-def _fitting(ports, samples):
-    if not isinstance(samples, dict | list | tuple):
-        samples = [samples]
-    first = {name: each[:SAMPLES] for name, each in samples.items()} if isinstance(samples, dict) else None
-    arrays = check_inputs(ports, first or [each[:SAMPLES] for each in samples])
-    if not len(arrays[0]):
-        raise ValueError("At least one sample is needed. Received: none")
-    if not all(np.isfinite(each).all() for each in arrays):
-        raise ValueError("Samples must be finite. Received: NaN or infinite values")
-    return arrays
 
 
 BASES = {

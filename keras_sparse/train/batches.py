@@ -1,17 +1,36 @@
-"""Calls a model as it is, batch by batch: to compile a function of it takes longer where it is used once."""
+"""Calls a model as it is, batch by batch."""
 
 import keras
 import numpy as np
 
+from keras_sparse.train import graph
+
 BATCH, VALUES = 32, 1 << 18
-"""Items at a time, at most, and values of inputs: every tensor of a call lives until its end."""
+"""Items at a time, at most, and values of inputs: every tensor of an eager call lives until its end."""
+
+CALLS = 3
+"""Eager calls, at most: to compile the model takes as long as some of them."""
+
+FREEING = 8
+"""Items at a time, at least, where tensors are freed once they were read."""
 
 
 def in_order(model, samples):
-    """`samples`, arrays or tensors, as arrays in the order of `model.inputs`."""
+    """`samples`, arrays or tensors, as arrays in the order of `model.inputs`.
+
+    Raises:
+        ValueError: they are not as many as the inputs, or have other names.
+    """
     names = [tensor.name for tensor in model.inputs]
-    by_name = isinstance(samples, dict) and set(samples) == set(names)
-    found = [samples[name] for name in names] if by_name else keras.tree.flatten(samples)
+    found = keras.tree.flatten(samples)
+    if isinstance(samples, dict):
+        structure = model.input if isinstance(model.input, dict) else {}
+        if set(samples) == set(names):
+            found = [samples[name] for name in names]
+        elif set(samples) != set(structure):
+            raise ValueError(f"samples by name are {names}. Received: {sorted(samples)}")
+    if len(found) != len(names):
+        raise ValueError(f"samples must be {len(names)} arrays, for {names}. Received: {len(found)}")
     return [keras.ops.convert_to_numpy(each) for each in found]
 
 
@@ -22,9 +41,30 @@ def outputs(model, samples):
         samples: inputs as `model.predict` takes arrays: one, a list in the order of the inputs, or a dictionary.
     """
     arrays, parts = in_order(model, samples), []
-    batch = max(1, min(BATCH, VALUES // max(1, sum(array[:1].size for array in arrays))))
+    batch = _batch(arrays)
+    if len(arrays[0]) > CALLS * batch:
+        given = keras.tree.pack_sequence_as(model.input, arrays)
+        made = model.predict(given, batch_size=max(batch, FREEING), verbose=0)
+        return [keras.ops.convert_to_numpy(each) for each in keras.tree.flatten(made)]
     for start in range(0, len(arrays[0]), batch):
         given = keras.tree.pack_sequence_as(model.input, [array[start : start + batch] for array in arrays])
         made = keras.tree.flatten(model(given, training=False))
         parts.append([keras.ops.convert_to_numpy(each) for each in made])
     return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def computed(model, samples, compute):
+    """The same where `(call, args, kwargs) -> outputs` computes in place of each layer, on tensors."""
+    arrays, trace, parts = in_order(model, samples), graph.trace(model), []
+    batch = max(_batch(arrays), FREEING)
+    for start in range(0, len(arrays[0]), batch):
+        given = [
+            keras.ops.convert_to_tensor(array[start : start + batch], tensor.dtype)
+            for tensor, array in zip(model.inputs, arrays, strict=True)
+        ]
+        parts.append([keras.ops.convert_to_numpy(each) for each in trace.run(given, compute)])
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def _batch(arrays):
+    return max(1, min(BATCH, VALUES // max(1, sum(array[:1].size for array in arrays))))

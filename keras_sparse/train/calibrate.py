@@ -35,25 +35,25 @@ def calibrate(model, samples, match="*"):
     (-1.0, 3.0)
     """
     prepared = prepare(expand.expanded(expand.wrapped(model, samples)), Recipe([Quantize(match=match)]))
-    observers = {}
+    ranges = {}
 
-    def make(layer):
+    def compute(call, args, kwargs):
+        layer = call.layer
         if isinstance(layer, ActivationRange):
-            observers[layer.name] = _Observer(name=layer.name)
-        return observers.get(layer.name)
+            ranges.setdefault(layer.name, _Observed()).see(args[0])
+            return args[0]
+        # Ranges are those of the float model.
+        return graph.at_inference(layer.layer if isinstance(layer, QuantizedWeights) else layer, args, kwargs)
 
-    def call(old, new, args, kwargs):
-        return new(*args) if isinstance(new, _Observer) else new(*args, **kwargs)
-
-    batches.outputs(graph.rebuild(prepared, call, make), samples)
-    for name, observer in observers.items():
-        if not math.isfinite(float(observer.high) - float(observer.low)):
+    batches.computed(prepared, samples, compute)
+    for name, observed in ranges.items():
+        if not math.isfinite(observed.high - observed.low):
             raise ValueError(f"The values at {name!r} are not finite: the samples or the weights hold NaN or infinity.")
     for layer in kernels.walk(prepared):
         if isinstance(layer, ActivationRange):
             for variable, value in (
-                (layer.low, observers[layer.name].low),
-                (layer.high, observers[layer.name].high),
+                (layer.low, ranges[layer.name].low),
+                (layer.high, ranges[layer.name].high),
                 (layer.batches, 1.0),
             ):
                 variable.assign(ops.broadcast_to(value, variable.shape))
@@ -62,17 +62,10 @@ def calibrate(model, samples, match="*"):
     return prepared
 
 
-class _Observer(keras.layers.Layer):
-    """Passes its inputs on, and holds the least and the greatest of all values that it saw, and of 0."""
+class _Observed:
+    """The least and the greatest of all values that were seen, and of 0."""
 
-    def build(self, input_shape):
-        self.low = self.add_weight(name="low", shape=(), dtype="float32", initializer="zeros", trainable=False)
-        self.high = self.add_weight(name="high", shape=(), dtype="float32", initializer="zeros", trainable=False)
+    low = high = 0.0
 
-    def call(self, inputs):
-        self.low.assign(ops.minimum(self.low, ops.cast(ops.min(inputs), "float32")))
-        self.high.assign(ops.maximum(self.high, ops.cast(ops.max(inputs), "float32")))
-        return inputs
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
+    def see(self, tensor):
+        self.low, self.high = min(self.low, float(ops.min(tensor))), max(self.high, float(ops.max(tensor)))

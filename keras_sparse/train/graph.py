@@ -1,5 +1,6 @@
 """The graph of a functional or Sequential model, through public `clone_model`: read it, rebuild it."""
 
+import inspect
 from collections import Counter
 from dataclasses import dataclass
 
@@ -93,12 +94,25 @@ def tensors(structure):
 
 
 @dataclass(frozen=True)
+class Key:
+    """Stands for a tensor in what a layer is called with."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Call:
-    """One call of a layer; tensors are numbered in the order in which they are met."""
+    """One call of a layer; tensors are numbered in the order in which they are met.
+
+    Attributes:
+        inputs, outputs: the numbers of its tensors.
+        arguments: `(args, kwargs)` of the call, with a `Key` for each tensor.
+    """
 
     layer: keras.Layer
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    arguments: tuple
 
 
 @dataclass(frozen=True)
@@ -113,6 +127,47 @@ class Trace:
         """How often each tensor is used, by calls or as an output of the model."""
         return Counter([*(key for call in self.calls for key in call.inputs), *self.outputs])
 
+    def run(self, arrays, compute):
+        """The outputs for arrays in the order of the inputs. What nothing reads any more is freed.
+
+        Args:
+            compute: (call, args, kwargs) -> outputs. `at_inference` does what the model does.
+        """
+        left, values = self.uses(), dict(zip(self.inputs, arrays, strict=True))
+        for call in self.calls:
+            args, kwargs = keras.tree.map_structure(
+                lambda each: values[each.number] if isinstance(each, Key) else each, call.arguments
+            )
+            made = keras.tree.flatten(compute(call, args, kwargs))
+            values.update(zip(call.outputs, made, strict=True))
+            left.subtract(call.inputs)
+            for key in (*call.inputs, *call.outputs):
+                if not left[key]:
+                    values.pop(key, None)
+        return [values[key] for key in self.outputs]
+
+
+def at_inference(layer, args, kwargs):
+    """What a layer makes of tensors at inference, unless its call says something else."""
+    if isinstance(layer, keras.Layer) and "training" in inspect.signature(layer.call).parameters:
+        kwargs = {**kwargs, "training": kwargs.get("training") or False}
+    return layer(*args, **kwargs)
+
+
+class _Alike(keras.layers.Layer):
+    """Stands for a layer where only the graph is wanted: has outputs of the same shapes, and no weights."""
+
+    def __init__(self, of):
+        super().__init__(name=of.name, dtype=of.dtype_policy, autocast=False)
+        self.of = lambda: of  # not an attribute, which would be a layer inside this one
+        self.built = True
+
+    def call(self, *args, **kwargs):
+        return self.of()(*args, **kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        return self.of().compute_output_spec(*args, **kwargs)
+
 
 def trace(model):
     """The calls of a functional or Sequential model."""
@@ -122,12 +177,20 @@ def trace(model):
         alive.append(tensor)  # ids are only unique among living tensors
         return numbers.setdefault(id(tensor), len(numbers))
 
+    def take(argument):
+        return Key(number(argument)) if isinstance(argument, keras.KerasTensor) else argument
+
+    def make(layer):
+        opaque = isinstance(layer, keras.layers.InputLayer | keras.layers.Lambda) or is_subclassed(layer)
+        return _Alike(layer) if isinstance(layer, keras.Layer) and not opaque else None
+
     def call(old, new, args, kwargs):
-        inputs = tuple(number(tensor) for tensor in tensors((args, kwargs)))
+        arguments = keras.tree.map_structure(take, (args, kwargs))
+        inputs = tuple(each.number for each in keras.tree.flatten(arguments) if isinstance(each, Key))
         outputs = new(*args, **kwargs)
-        calls.append(Call(old, inputs, tuple(number(tensor) for tensor in tensors(outputs))))
+        calls.append(Call(old, inputs, tuple(number(tensor) for tensor in tensors(outputs)), arguments))
         return outputs
 
-    again = rebuild(model, call, keep=is_subclassed)
+    again = rebuild(model, call, make, keep=is_subclassed)
     inputs = tuple(number(tensor) for tensor in again.inputs)
     return Trace(inputs, tuple(calls), tuple(number(tensor) for tensor in again.outputs))

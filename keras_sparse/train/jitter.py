@@ -1,102 +1,85 @@
 """How far rounding alone may move a model's outputs: the model again, every rounded value moved by a rounding."""
 
-import itertools
-
 import keras
 import numpy as np
 from keras import ops
 
 from keras_sparse.int8 import LEVELS, WEIGHT_MAX
-from keras_sparse.train import expand, graph, roles
+from keras_sparse.train import batches, graph, roles
 from keras_sparse.train.strip import FixedRange
 
 HALF = 2.0**-11
 """Half the distance between neighbouring float16 numbers, relative to them: the most that rounding to them changes."""
 
 
-class Jitter(keras.layers.Layer):
-    """Moves its input by one level, up or down or not at all, at random: what the rounding of an int8 kernel may do."""
+class Jitter:
+    """Moves values by one level, up or down or not at all, at random: what the rounding of an int8 kernel may do."""
 
-    def __init__(self, level, seed=0, **kwargs):
-        super().__init__(**kwargs)
-        self.level = level
-        self.seed_generator = keras.random.SeedGenerator(seed)
+    def __init__(self, seed=0):
+        self.seeds = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs):
-        return inputs + self.levels(inputs) * ops.cast(self.steps(inputs), inputs.dtype)
-
-    def steps(self, inputs):
-        return keras.random.randint(ops.shape(inputs), -1, 2, seed=self.seed_generator)
-
-    def levels(self, inputs):
-        return self.level
+    def __call__(self, inputs, level):
+        steps = keras.random.randint(ops.shape(inputs), -1, 2, seed=self.seeds)
+        return inputs + level * ops.cast(steps, inputs.dtype)
 
 
-class DynamicJitter(Jitter):
-    """The same for a range that is measured at run time: a level is `max|x| / 127` over `axes` of each item."""
-
-    def __init__(self, axes, seed=0, **kwargs):
-        super().__init__(None, seed, **kwargs)
-        self.axes = axes
-
-    def levels(self, inputs):
-        return ops.max(ops.abs(inputs), axis=self.axes, keepdims=True) / WEIGHT_MAX
+def dynamic_level(inputs, axes):
+    """A level of a range that is measured at run time: `max|x| / 127` over `axes` of each item."""
+    return ops.max(ops.abs(inputs), axis=axes, keepdims=True) / WEIGHT_MAX
 
 
-class RelativeJitter(Jitter):
-    """The same for a floating point format: a level is a fraction of the value."""
+def static(plain, samples):
+    """The outputs of a stripped int8 model with every int8 activation off by up to one level.
 
-    def levels(self, inputs):
-        return self.level * ops.abs(inputs)
+    Args:
+        samples: of `batches.outputs`, here and below.
+    """
+    moved = Jitter()
 
-
-def static(plain):
-    """A stripped int8 model with every int8 activation off by up to one level."""
-    seeds, int8, alive = itertools.count(), set(), []
-
-    def call(old, new, args, kwargs):
-        role = roles.role(old)[0]
-        from_int8 = any(id(tensor) in int8 for tensor in graph.tensors(args))
-        if isinstance(old, FixedRange):
+    def compute(call, args, kwargs):
+        role, layer = roles.role(call.layer)[0], call.layer
+        from_int8 = any(key in int8 for key in call.inputs)
+        if isinstance(layer, FixedRange):
             # Before the rounding, so that it stays within the range and on its levels.
-            outputs = new(Jitter((old.high - old.low) / LEVELS, next(seeds))(*args))
-        elif role == roles.BOUNDED and from_int8:
-            outputs = Jitter(roles.bounded_level(old), next(seeds))(new(*args, **kwargs))
+            outputs = layer(moved(args[0], (layer.high - layer.low) / LEVELS))
         else:
-            outputs = new(*args, **kwargs)
-            if not (from_int8 and role in roles.KEEP_RANGE):
+            outputs = graph.at_inference(layer, args, kwargs)
+            if role == roles.BOUNDED and from_int8:
+                outputs = moved(outputs, roles.bounded_level(layer))
+            elif not (from_int8 and role in roles.KEEP_RANGE):
                 return outputs
-        int8.add(id(outputs))
-        alive.append(outputs)  # ids are only unique among living tensors
+        int8.update(call.outputs)
         return outputs
 
-    return _again(plain, call)
+    int8 = set()
+    return batches.computed(plain, samples, compute)
 
 
-def dynamic(plain):
-    """A float model with the inputs of every Dense and convolution off by a level of the range that they have then."""
-    seeds = itertools.count()
+def dynamic(plain, samples):
+    """The outputs of a float model with the inputs of every Dense and convolution off by a level of their range."""
+    moved = Jitter()
 
-    def call(old, new, args, kwargs):
-        if roles.role(old)[0] != roles.WEIGHTED:
-            return new(*args, **kwargs)
-        axes = -1 if isinstance(old, keras.layers.Dense) else tuple(range(1, len(args[0].shape)))
-        return new(DynamicJitter(axes, next(seeds))(args[0]), *args[1:], **kwargs)
+    def compute(call, args, kwargs):
+        if roles.role(call.layer)[0] == roles.WEIGHTED:
+            axes = -1 if isinstance(call.layer, keras.layers.Dense) else tuple(range(1, len(args[0].shape)))
+            args = (moved(args[0], dynamic_level(args[0], axes)), *args[1:])
+        return graph.at_inference(call.layer, args, kwargs)
 
-    return _again(expand.expanded(plain), call)
+    return batches.computed(plain, samples, compute)
 
 
-def half(plain):
-    """A float model with every floating point activation off by a rounding to float16."""
-    seeds = itertools.count()
+def half(plain, samples):
+    """The outputs of a float model with every floating point activation off by a rounding to float16."""
+    moved = Jitter()
 
-    def call(old, new, args, kwargs):
-        outputs = new(*args, **kwargs)
-        dense = isinstance(outputs, keras.KerasTensor) and not outputs.sparse
-        floating = dense and outputs.dtype.startswith("float")
-        return RelativeJitter(HALF, next(seeds))(outputs) if floating else outputs
+    def compute(call, args, kwargs):
+        outputs = graph.at_inference(call.layer, args, kwargs)
+        if len(call.outputs) > 1 or not keras.backend.is_float_dtype(outputs.dtype.name):
+            return outputs
+        outputs = ops.convert_to_tensor(outputs, sparse=False)
+        return moved(outputs, HALF * ops.abs(outputs))
 
-    return _again(expand.expanded(plain), call)
+    return batches.computed(plain, samples, compute)
 
 
 def half_weights(model):
@@ -104,8 +87,3 @@ def half_weights(model):
     generator = np.random.default_rng(0)
     found = [(v, ops.convert_to_numpy(v)) for v in model.weights if v.dtype == "float32"]
     return [(v, value * (1.0 + HALF * generator.integers(-1, 2, value.shape))) for v, value in found]
-
-
-def _again(plain, call):
-    # What has no graph is asked for its outputs only, and stays the layer that it is.
-    return graph.rebuild(plain, call, keep=graph.is_subclassed)

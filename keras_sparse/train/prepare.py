@@ -69,7 +69,7 @@ class _Preparation:
         if not self.selected:
             paths = [kernel.path for kernel in kernels.find(self.model)]
             raise ValueError(
-                f"Quantize(match={rule.match!r}) matches no Dense, Conv2D or DepthwiseConv2D layer of "
+                f"Only Dense, Conv2D and DepthwiseConv2D layers can be int8, and {rule.match!r} matches none of "
                 f"{self.model.name!r}. Its kernels: {paths}"
             )
         self.trace = graph.trace(self.model)

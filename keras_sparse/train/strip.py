@@ -131,12 +131,7 @@ def stripped(model, samples=None):
     `samples` are those of `expand.wrapped`, for a subclassed model that was never called.
     A model that is stripped already does not say; there a kernel is int8 if it lies on a grid and there are ranges.
     """
-    wrappers = [layer for layer in kernels.walk(model) if isinstance(layer, QuantizedWeights)]
-    if wrappers and not any(float(layer.active) for layer in wrappers):
-        raise ValueError(
-            f"Model {model.name!r} is prepared for int8, but quantization was never switched on. Fit it with "
-            "callbacks=[ks.Sparsify(recipe)] beyond the recipe's begin, or export ks.strip(model), which is float."
-        )
+    wrappers = check_switched_on(model)
     plain = expand.wrapped(strip(model), samples)
     found = kernels.find(plain)
     own = {id(layer) for layer in plain.layers}
@@ -167,6 +162,17 @@ def _unfused(plain):
             if not weighted or uses[call.inputs[0]] > 1 or roles.activation_name(before.activation) != "linear":
                 reasons[call.layer.name] = "no convolution or Dense layer right before it to fuse it into"
     return reasons
+
+
+def check_switched_on(model):
+    """The `QuantizedWeights` of a model. Raises ValueError where quantization was never switched on in any of them."""
+    wrappers = [layer for layer in kernels.walk(model) if isinstance(layer, QuantizedWeights)]
+    if wrappers and not any(float(layer.active) for layer in wrappers):
+        raise ValueError(
+            f"Model {model.name!r} is prepared for int8, but quantization was never switched on. Fit it with "
+            "callbacks=[ks.Sparsify(recipe)] beyond the recipe's begin, or export ks.strip(model), which is float."
+        )
+    return wrappers
 
 
 def fixed_ranges(model):

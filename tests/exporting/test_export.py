@@ -129,24 +129,39 @@ def test_an_all_zero_channel_and_a_negative_batch_norm_scale_keep_their_integers
         assert report.tensors[0].zeros == 27
 
 
+def with_another_bias(name):
+    """What `_format` gives for `.tflite`, where the layer of that name has another bias in every file."""
+    emit, *rest = FORMAT
+
+    def emit_other(what, *options):
+        found = [layer for layer in what.model.layers if layer.name == name]
+        for layer in found:
+            layer.bias.assign(layer.bias + 3.0)
+        emitted = emit(what, *options)
+        for layer in found:
+            layer.bias.assign(layer.bias - 3.0)
+        return emitted
+
+    return emit_other, *rest
+
+
+FORMAT = exporting._format(ks.exporting.export.targets.TARGETS["litert"])
+
+
 class TestRefusals:
     def test_a_wrong_file_is_not_written_and_its_layer_is_named(self, trained, tmp_path, monkeypatch):
-        emit, read, moves = exporting._format(ks.exporting.export.targets.TARGETS["litert"])
-
-        def other_bias(what, *options):
-            for layer in what.model.layers:
-                if layer.name == "right":
-                    layer.bias.assign(layer.bias + 3.0)
-            emitted = emit(what, *options)
-            for layer in what.model.layers:
-                if layer.name == "right":
-                    layer.bias.assign(layer.bias - 3.0)
-            return emitted
-
-        monkeypatch.setattr(exporting, "_format", lambda target: (other_bias, read, moves))
+        monkeypatch.setattr(exporting, "_format", lambda target: with_another_bias("right"))
         with pytest.raises(check.ExportError, match="first layer that shows it is 'right'"):
             ks.export(trained.model, tmp_path / "m.tflite", samples=trained.x)
         assert list(tmp_path.iterdir()) == []
+
+    def test_the_layer_that_is_named_stands_before_the_wrong_output(self, tmp_path, monkeypatch):
+        inputs = keras.Input((4,))
+        x = layers.Dense(3, name="after")(layers.Dense(3, name="wrong")(layers.Dense(3, name="before")(inputs)))
+        model = keras.Model(inputs, [x, layers.Dense(2, name="last")(layers.Dense(2, name="fine")(inputs))])
+        monkeypatch.setattr(exporting, "_format", lambda target: with_another_bias("wrong"))
+        with pytest.raises(check.ExportError, match="first layer that shows it is 'wrong'"):
+            ks.export(model, tmp_path / "m.tflite")
 
     def test_a_file_there_before_is_kept_when_an_export_fails(self, trained, tmp_path, monkeypatch):
         path = tmp_path / "m.tflite"
@@ -165,8 +180,8 @@ class TestRefusals:
             ({"path": "m.onnx", "quantize": "int4"}, "quantize must be one of"),
             ({"path": "m.onnx", "quantize": "int8"}, "samples=None"),
             ({"path": "m.tflite", "encoding": "rle"}, "encoding must be one of"),
-            ({"path": "m.onnx", "samples": np.zeros((4, 2, 2, 3), np.float32)}, "have the shape"),
-            ({"path": "m.onnx", "samples": np.zeros((0, 12, 12, 3), np.float32)}, "have the shape"),
+            ({"path": "m.onnx", "samples": np.zeros((4, 2, 2, 3), np.float32)}, "takes shape"),
+            ({"path": "m.onnx", "samples": np.zeros((0, 12, 12, 3), np.float32)}, "least one sample"),
             ({"path": "m.onnx", "samples": [np.zeros((4, 12, 12, 3))] * 2}, "must be 1 arrays"),
         ],
     )
@@ -315,6 +330,37 @@ def test_a_check_that_shows_nothing_says_so(tmp_path):
     report = ks.export(model, tmp_path / "m.tflite", samples=samples, quantize="int8").report
     assert not report.verification[0].shows and "ATTENTION: outputs vary by" in str(report)
     assert "ATTENTION" not in str(ks.export(model, tmp_path / "m.tflite", samples=samples).report)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_inputs_keep_names_that_tensorflow_cannot_take(suffix, tmp_path):
+    a, b = keras.Input((4,), name="my input"), keras.Input((4,), name="_b")
+    model = keras.Model([a, b], layers.Dense(3)(layers.Concatenate()([a, 2 * b])))
+    path = ks.export(model, tmp_path / f"m{suffix}").path
+    given = {"_b": np.ones((1, 4), np.float32), "my input": np.zeros((1, 4), np.float32)}
+    wanted = model([given["my input"], given["_b"]])
+    np.testing.assert_allclose(isolated.run(path, given)[0], wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+@pytest.mark.parametrize("quantize", [None, "int8", "int8-weights", "float16"])
+def test_a_model_in_half_precision_becomes_a_file_of_float32(policy, quantize, tmp_path):
+    make = layers.Dense(4, activation="softmax", dtype="float32", name="head")
+    inner = keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(8, 3, dtype=policy), layers.Flatten(dtype=policy)])
+    model = keras.Sequential([keras.Input((4, 4, 3)), inner, layers.Dense(6, "relu", dtype=policy), make])
+    samples = np.random.default_rng(0).normal(size=(32, 4, 4, 3)).astype("float32")
+    report = ks.export(model, tmp_path / "m.tflite", samples=samples, quantize=quantize).report
+    assert any("float32" in note for note in report.notes) and len(report.tensors) == 3
+
+
+def test_a_model_quantized_in_half_precision_keeps_its_integers(tmp_path):
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(5, "relu", dtype="mixed_float16", name="d")])
+    samples = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
+    report = ks.export(ks.calibrate(model, samples), tmp_path / "m.tflite", samples=samples).report
+    assert report.scheme == "int8" and [each.dtype for each in report.tensors] == ["int8"]
+    prepared = ks.prepare(model, ks.Recipe([ks.Quantize()]))
+    with pytest.raises(ValueError, match="never switched on"):
+        ks.export(prepared, tmp_path / "m.tflite")
 
 
 @pytest.mark.parametrize("encoding", ["csr", "block"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
-from keras_sparse.train import batches
+from keras_sparse.train import batches, graph
 
 
 def test_outputs_are_those_of_predict() -> None:
@@ -33,3 +36,30 @@ def test_tensors_are_samples_too() -> None:
     model = keras.Model(inputs, layers.Dense(2)(inputs))
     x = keras.random.normal((3, 4))
     np.testing.assert_allclose(batches.outputs(model, x)[0], model(x), rtol=1e-6)
+
+
+def test_a_layer_may_be_computed_otherwise() -> None:
+    inputs = keras.Input((4,))
+    x = layers.Dense(5, name="first")(inputs)
+    model = keras.Model(inputs, [layers.Concatenate()([x, layers.Dropout(0.5)(x)]), x])
+    seen = []
+
+    def compute(call: Any, args: Any, kwargs: Any) -> Any:
+        seen.append(call.layer.name)
+        made = graph.at_inference(call.layer, args, kwargs)
+        return 2 * made if call.layer.name == "first" else made
+
+    given = np.random.default_rng(0).normal(size=(70, 4)).astype("float32")
+    made = batches.computed(model, given, compute)
+    for ours, theirs in zip(made, model.predict(given, verbose=0), strict=True):
+        np.testing.assert_allclose(ours, 2 * theirs, rtol=1e-5)
+    assert len(seen) == 3 * 3  # in batches of 32
+
+
+def test_samples_by_other_names_and_too_few_are_refused() -> None:
+    a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
+    model = keras.Model([a, b], layers.Concatenate()([a, b]))
+    with pytest.raises(ValueError, match=r"by name are \['a', 'b'\]. Received: \['a', 'c'\]"):
+        batches.in_order(model, {"a": np.ones((1, 4)), "c": np.ones((1, 3))})
+    with pytest.raises(ValueError, match=r"must be 2 arrays, for \['a', 'b'\]. Received: 1"):
+        batches.in_order(model, np.ones((1, 4)))
