@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from keras_sparse import target as targets
 from keras_sparse.exporting import check

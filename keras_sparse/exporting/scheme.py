@@ -96,7 +96,7 @@ def exportable(model, samples=None, quantize=None):
     if halves:
         check_switched_on(model)
         model = precision.in_float32(expand.wrapped(strip(model), samples))
-        notes = (f"The model computes in {halves[0].compute_dtype}; the file, and what it is held against, in float32.",)
+        notes = (f"The model computes in {halves[0].compute_dtype}, the file and what it is held against in float32.",)
     if quantize == INT8:
         model = calibrate(model, samples)
     parts = stripped(model, samples)

@@ -4,7 +4,6 @@ import contextlib
 import io
 import logging
 import re
-import tempfile
 import warnings
 
 import keras
@@ -17,8 +16,6 @@ from keras_sparse.exporting.tflite_encode import Encoder
 from keras_sparse.exporting.tflite_model import Graph
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
-
-SIGNATURE = "serve"
 
 SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 """The names that TensorFlow can take."""
@@ -77,13 +74,12 @@ def _convert(model, options):
     if free:
         raise ValueError(f"A .tflite file needs inputs of fixed size, apart from the batch. Received: {free}")
     serve = tf.function(lambda *inputs: _serve(model, inputs), signature, autograph=False)
-    with tempfile.TemporaryDirectory() as folder, _quiet(), native_notices_held():
+    with _quiet(), native_notices_held():
         try:
             traced = serve.get_concrete_function()
-            holder = tf.Module()  # what is saved are the variables that the function reads, not Keras's own records
+            holder = tf.Module()  # holds the variables that the function reads, and not Keras's own records
             holder.read = traced.variables
-            tf.saved_model.save(holder, folder, signatures={SIGNATURE: traced})
-            converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], holder)
             converter.optimizations, converter.target_spec.supported_types = options
             return converter.convert()
         except Exception as error:  # the converter has no public class of errors, and lets those of its parts through
@@ -99,6 +95,8 @@ def _scopes(model):
 
 def _name_inputs(file, model):
     """Gives the inputs in the file's signature the names that they have in Keras."""
+    if not file.signatureDefs:
+        raise check.ExportError(f"TensorFlow cannot save {model.name!r}: it holds more than variables, such as tables.")
     own = dict(zip(_scopes(model), names.inputs(model), strict=True))
     for entry in file.signatureDefs[0].inputs:
         entry.name = own[entry.name.decode()]

@@ -136,6 +136,4 @@ class TestOutputs:
         path = tmp_path / "m.onnx"
         path.write_bytes(b"not a file")
         with pytest.raises(RuntimeFailure, match=r"m.onnx was refused by its runtime"):
-            check.outputs(
-                lambda: WAY.run(path, {"image": np.zeros((1, 2))}), WAY, [np.zeros((1, 2))], None, "samples"
-            )
+            check.outputs(lambda: WAY.run(path, {"image": np.zeros((1, 2))}), WAY, [np.zeros((1, 2))], None, "samples")
