@@ -68,6 +68,8 @@ def _say(record):
     if record.copy is not None:
         return "copy of an equal tensor"
     raw = sum(plane.spacing == 0 for plane in record.planes)
+    if raw == record.kind.width:
+        return "as it is"
     values = "values" if record.kind.width == 1 else f"{record.kind.width} byte planes ({raw} as they are)"
     place = record.positions
     if place is None:
