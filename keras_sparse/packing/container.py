@@ -119,7 +119,7 @@ def records_bytes(records: Sequence[Record]) -> list[bytes]:
 
 
 def _best(rest: bytes) -> tuple[bytes, tuple[int, int, int]]:
-    tried = PROPERTIES
+    tried: Sequence[tuple[int, int, int]] = PROPERTIES
     if len(rest) > TRY_ALL:
         middle = (len(rest) - TRY_ALL) // 2
         _, best = _best(rest[middle : middle + TRY_ALL])
