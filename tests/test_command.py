@@ -93,7 +93,8 @@ def test_in_the_command_the_public_names_are_there_when_asked_for():
 def test_elsewhere_keras_knows_the_classes_once_the_package_is_imported(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     ks.prepare(model, ks.Recipe([ks.Quantize()])).save(tmp_path / "m.keras")
-    code = "import sys, keras_sparse, keras; print({type(each).__name__ for each in keras.models.load_model(sys.argv[1]).layers})"
+    load = "keras.models.load_model(sys.argv[1]).layers"
+    code = f"import sys, keras_sparse, keras; print([type(each).__name__ for each in {load}])"
     ran = run(str(tmp_path / "m.keras"), code=code)
     assert "QuantizedWeights" in ran.stdout, ran.stderr
 
