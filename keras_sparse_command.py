@@ -1,4 +1,4 @@
-"""Where the command `keras-sparse` starts: outside the package, whose import loads TensorFlow.
+"""Where the command `keras-sparse` starts: outside the package, which loads Keras at once unless it sees this module.
 
 TensorFlow writes notices to standard error while it is loaded, by ways that no setting closes. They are held back here,
 and shown if loading fails.

@@ -1,58 +1,21 @@
 """Sparse and quantized Keras 3 models, from `model.fit` to a verified file for the runtime."""
 
-from keras_sparse.encoding.two_of_four import pack_2of4, unpack_2of4
-from keras_sparse.exporting.artifact import Artifact
-from keras_sparse.exporting.edge import bundle
-from keras_sparse.exporting.export import export
-from keras_sparse.exporting.shrink import shrink
-from keras_sparse.migration.tfmot import from_tfmot
-from keras_sparse.packing.pack import pack
-from keras_sparse.packing.unpack import unpack
-from keras_sparse.pattern import Block, NofM, Unstructured
-from keras_sparse.recipe import Prune, Quantize, Recipe
-from keras_sparse.report.benchmark import benchmark
-from keras_sparse.report.explain import explain
-from keras_sparse.report.recommend import recommend
-from keras_sparse.report.sparsity import sparsity
-from keras_sparse.saving.weights import load_weights, save_weights
-from keras_sparse.schedule import Constant, Cubic, Linear, OneShot
-from keras_sparse.sparse_tensor import SparseTensor
-from keras_sparse.train.calibrate import calibrate
-from keras_sparse.train.callback import Sparsify
-from keras_sparse.train.prepare import prepare
-from keras_sparse.train.strip import strip
-from keras_sparse.versions import __version__
+import importlib.util
+import sys
+import typing
 
-__all__ = [
-    "Artifact",
-    "Block",
-    "Constant",
-    "Cubic",
-    "Linear",
-    "NofM",
-    "OneShot",
-    "Prune",
-    "Quantize",
-    "Recipe",
-    "SparseTensor",
-    "Sparsify",
-    "Unstructured",
-    "__version__",
-    "benchmark",
-    "bundle",
-    "calibrate",
-    "explain",
-    "export",
-    "from_tfmot",
-    "load_weights",
-    "pack",
-    "pack_2of4",
-    "prepare",
-    "recommend",
-    "save_weights",
-    "shrink",
-    "sparsity",
-    "strip",
-    "unpack",
-    "unpack_2of4",
-]
+from keras_sparse.versions import __version__ as __version__
+
+if typing.TYPE_CHECKING or "keras_sparse_command" not in sys.modules:
+    # All of it at once: Keras then knows the classes of prepared models, whatever is loaded next.
+    from keras_sparse.public import *  # noqa: F403
+    from keras_sparse.public import __all__ as __all__
+else:
+
+    def __getattr__(name):
+        """In the command, which is to start quickly: the public names are loaded when the first one is asked for."""
+        if importlib.util.find_spec(f"keras_sparse.{name}") is not None or (name[0] == "_" and name != "__all__"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from keras_sparse import public
+
+        return getattr(public, name)

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from keras_sparse import target
-from keras_sparse.commands.shell import JSON, QUANTIZE, SAMPLES, CommandError, busy, show
+from keras_sparse.commands.shell import IMPORT, JSON, QUANTIZE, SAMPLES, CommandError, busy, show
+from keras_sparse.commands.shell import model as read_model
 
 
 def export(
@@ -20,6 +21,7 @@ def export(
     encoding: Annotated[
         str, typer.Option(help='How .tflite stores sparse weights: "fastest", "smallest", "dense", "csr", "block".')
     ] = "fastest",
+    modules: IMPORT = None,
     as_json: JSON = False,
 ):
     """Write a .keras model as a verified .tflite or .onnx file."""
@@ -28,11 +30,10 @@ def export(
         raise CommandError("--quantize int8 measures the ranges of activations: it needs --samples")
     with busy("Loading the model"):
         import keras_sparse as ks
-        from keras_sparse.exporting import keras_file
         from keras_sparse.exporting.samples import read as read_samples
 
         given = None if samples is None else read_samples(samples)
-        loaded = keras_file.read(model)
+        loaded = read_model(model, modules)
     if isinstance(given, dict):
         given = _in_order(given, loaded, model, samples)
     with busy(f"Exporting {out.name}"):

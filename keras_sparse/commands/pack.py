@@ -16,9 +16,9 @@ def pack(
     """Pack a file near its entropy, without loss."""
     exists(file)
     with busy(f"Packing {file.name}"):
-        import keras_sparse as ks
+        from keras_sparse.packing.pack import pack as pack_file  # without Keras, which takes seconds to load
 
-        report = ks.pack(file, out)
+        report = pack_file(file, out)
     show(report.to_dict() if as_json else report)
 
 
@@ -29,7 +29,7 @@ def unpack(
     """Write the file that was packed, the same bytes."""
     exists(file)
     with busy(f"Unpacking {file.name}"):
-        import keras_sparse as ks
+        from keras_sparse.packing.unpack import unpack as unpack_file
 
-        ks.unpack(file, out)
+        unpack_file(file, out)
     print(f"{out}: {out.stat().st_size} bytes")

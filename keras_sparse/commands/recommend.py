@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from keras_sparse import target as targets
-from keras_sparse.commands.shell import TARGET, busy, model_or_file
+from keras_sparse.commands.shell import IMPORT, TARGET, busy, model_or_file
 
 
 def recommend(
@@ -14,13 +14,14 @@ def recommend(
     target: TARGET,
     goal: Annotated[str, typer.Option(help='"latency" or "size".')],
     out: Annotated[Path | None, typer.Option(help="The recipe to write (YAML); printed without it.")] = None,
+    modules: IMPORT = None,
 ):
     """Write the recipe that follows from explain, with the reasons in it."""
     targets.named(target)
     with busy("Reading the file"):
         import keras_sparse as ks
 
-        recipe = ks.recommend(model_or_file(file), target, goal)
+        recipe = ks.recommend(model_or_file(file, modules), target, goal)
     if out is not None:
         recipe.save(out)
     print(recipe)

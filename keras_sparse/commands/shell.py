@@ -1,6 +1,8 @@
 """What subcommands share: options, errors in the words of the shell, output."""
 
 import contextlib
+import importlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -15,6 +17,12 @@ SAMPLES = Annotated[
 ]
 
 TARGET = Annotated[str, typer.Option(help="What runs the file, such as litert-arm64; an unknown one lists all.")]
+IMPORT = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import", help="A module, or a .py file, that registers the model's own classes with Keras; may come again."
+    ),
+]
 QUANTIZE = Annotated[
     str | None,
     typer.Option(help='"int8", calibrated with the samples; "int8-weights"; "float16"; by default what training did.'),
@@ -42,9 +50,46 @@ def exists(*paths):
             raise FileNotFoundError(f"There is no file {path}")
 
 
-def model_or_file(path):
+def model_or_file(path, modules=None):
     """The Keras model in a `.keras` file, or the path of any other one."""
+    exists(path)
+    return model(path, modules) if path.suffix == ".keras" else path
+
+
+def model(path, modules=None):
+    """The Keras model in a `.keras` file, after the modules that know its classes are imported."""
     from keras_sparse.exporting import keras_file
 
-    exists(path)
-    return keras_file.read(path) if path.suffix == ".keras" else path
+    for name in modules or ():
+        _import(name)
+    try:
+        return keras_file.read(path)
+    except ValueError as error:
+        if "register_keras_serializable" not in str(error):
+            raise
+        advice = "Name the module or the .py file that registers it: --import MODULE"
+        raise CommandError(f"{' '.join(str(error).split())[:MOST]} ... {advice}") from error
+
+
+MOST = 300
+"""Characters of Keras's own words before the advice."""
+
+
+def _import(name):
+    """Imports a module by its name, from the working folder too, or a file by its path."""
+    try:
+        if not name.endswith(".py"):
+            if "" not in sys.path:
+                sys.path.insert(0, "")
+            importlib.import_module(name)
+            return
+        path = Path(name)
+        exists(path)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules.setdefault(path.stem, module)
+        spec.loader.exec_module(module)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever the user's own code raises
+        raise CommandError(f"--import {name}: {type(error).__name__}: {error}") from error

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_sparse.commands.shell import JSON, CommandError, busy, exists, show
+from keras_sparse.commands.shell import IMPORT, JSON, CommandError, busy, exists, model_or_file, show
 
 
 def sparsity(
@@ -13,6 +13,7 @@ def sparsity(
     recipe: Annotated[
         Path | None, typer.Option(help="A recipe (YAML) to hold a .keras model against; exit with 1 if it is broken.")
     ] = None,
+    modules: IMPORT = None,
     as_json: JSON = False,
 ):
     """Show the zeros of every kernel and their patterns."""
@@ -21,10 +22,9 @@ def sparsity(
         raise CommandError(f"A recipe names the kernels of a .keras model. Received: --recipe with {file}")
     with busy("Reading the file"):
         import keras_sparse as ks
-        from keras_sparse.exporting import keras_file
 
         rules = None if recipe is None else ks.Recipe.load(recipe)
-        report = ks.sparsity(keras_file.read(file) if file.suffix == ".keras" else file, rules)
+        report = ks.sparsity(model_or_file(file, modules), rules)
     show(report.to_dict() if as_json else report)
     if any(kernel.broken for kernel in report.kernels):
         raise typer.Exit(1)

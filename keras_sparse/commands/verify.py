@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from keras_sparse import target
-from keras_sparse.commands.shell import JSON, SAMPLES, CommandError, busy, exists, show
+from keras_sparse.commands.shell import IMPORT, JSON, SAMPLES, CommandError, busy, exists, model_or_file, show
 
 NOT_JUDGED = 3
 """The exit code where no tolerance follows: what was not judged is not verified."""
@@ -20,6 +20,7 @@ def verify(
     agreement: Annotated[
         float | None, typer.Option(min=0, max=1, help="Fail if the highest output is the same on fewer (a fraction).")
     ] = None,
+    modules: IMPORT = None,
     as_json: JSON = False,
 ):
     """Compare what a file computes with a reference.
@@ -31,12 +32,11 @@ def verify(
     target.find(file)
     exists(file, reference)
     with busy("Verifying"):
-        from keras_sparse.exporting import keras_file
         from keras_sparse.exporting.samples import read as read_samples
         from keras_sparse.exporting.verify import verify as verify_file
 
         given = None if samples is None else read_samples(samples)
-        against = keras_file.read(reference) if reference.suffix == ".keras" else reference
+        against = model_or_file(reference, modules)
         report = verify_file(file, against, given)
         report = dataclasses.replace(report, reference=str(reference))
     show(report.to_dict() if as_json else report)

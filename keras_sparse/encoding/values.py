@@ -19,6 +19,9 @@ RAW = 0.99
 COUNTS = (2, 4, 8, 16)
 """How many groups of channels are tried, beside one for all."""
 
+MOST_CHANNELS = 2**14
+"""Where there are more, as in vectors and long embeddings, each says too little, and counting them takes memory."""
+
 RECORD = 32
 """Bits that groups take in the record."""
 
@@ -51,7 +54,7 @@ def code_bytes(views: Sequence[View], record: Record) -> Values:
     best = models[0].bits, models, None, np.empty(0, np.uint8)
     for each in views:
         channels = each[0].shape[each[2]]
-        if channels == 1:
+        if not 1 < channels <= MOST_CHANNELS:
             continue
         counts = _counts(each, flip)
         order = np.argsort(_spread(counts, record.background ^ record.kind.flip), kind="stable")

@@ -112,13 +112,13 @@ class ExportReport:
                 "that the model tells apart; scores of many classes that hardly differ do not survive int8."
             )
         lines += [f"{', '.join(names)}: {why}" for why, names in self._reasons().items()]
-        lines += self.notes
+        lines += dict.fromkeys(self.notes)
         if self.not_found:
             lines.append("kernels in the file in another form, zeros not counted: " + ", ".join(self.not_found))
-        lines += [f"float: {name}: {reason}" for name, reason in self.float_layers.items()]
+        lines += [f"float: {', '.join(names)}: {reason}" for reason, names in _grouped(self.float_layers).items()]
         if self.scheme == "int8" and self.float_operations:
             lines.append("operations that compute in float: " + ", ".join(self.float_operations))
-        return "\n".join(lines)
+        return "\n".join([lines[0], *map(tables.wrap, lines[1:])])
 
     def _reasons(self):
         """{why: kernels}, for those that have zeros."""
@@ -127,6 +127,14 @@ class ExportReport:
             if tensor.zeros:
                 found.setdefault(tensor.why, []).append(tensor.name)
         return found
+
+
+def _grouped(reasons):
+    """{reason: layers}, for many layers that stay float for the same one."""
+    found = {}
+    for name, reason in reasons.items():
+        found.setdefault(reason, []).append(name)
+    return found
 
 
 @dataclass(frozen=True)

@@ -52,12 +52,27 @@ def _apart(spans: list[Span]) -> list[Span]:
 def _choice(span: Span, part: bytes) -> Choice:
     shape = _shape(span)
     if shape is None:
-        return Choice(span, None)
+        return Choice(span, _words(span, part, len(compress(part))))
     coded = tensor.encode(part, span.dtype, shape, span.start)
-    taken = coded.bits / 8 * (1 + 4 / BYTES_PER_LANE) + len(records_bytes([coded.record])[0])
-    if larger(part, taken):
+    if larger(part, _taken(coded)):
         return Choice(span, coded, coded.bits, coded.bound)
-    return Choice(span, None, 8 * len(compress(part)), coded.bound)
+    general = len(compress(part))
+    words = _words(span, part, general)
+    return Choice(span, words, 8 * general if words is None else words.bits, coded.bound)
+
+
+def _taken(coded: CodedTensor) -> float:
+    """Bytes in the file, with the record and the part of the lanes."""
+    symbols = coded.bits / 8 - len(coded.raw)
+    return len(coded.raw) + symbols * (1 + 4 / BYTES_PER_LANE) + len(records_bytes([coded.record])[0])
+
+
+def _words(span: Span, part: bytes, general: int) -> CodedTensor | None:
+    """Four bytes at a time, if that is below what LZMA makes: noise, which is stored as it is, and long runs."""
+    if len(part) % 4:
+        return None
+    coded = tensor.encode(part, "float32", (len(part) // 4,), span.start)
+    return coded if _taken(coded) < general else None
 
 
 def _shape(span: Span) -> tuple[int, ...] | None:

@@ -17,7 +17,10 @@ FAST = 1
 """Presets of liblzma."""
 
 FAST_GAIN = 0.8
-"""Of large data: what is below this part of what the fast preset makes is taken to be below what the smallest makes."""
+"""Of one large tensor: what is below this part of what the fast preset makes is taken to be below the smallest."""
+
+PIECE = 2**20
+"""Bytes that LZMA is given at a time where it may stop early."""
 
 BYTES_PER_LANE = 1000
 """Coded bytes for each lane: one takes 4 bytes, and more of them are faster."""
@@ -26,7 +29,7 @@ PROPERTIES = ((3, 0, 2), (0, 2, 2), (2, 2, 2), (4, 0, 0))
 """lc, lp and pb of LZMA: the usual ones first; the others suit aligned numbers, and text."""
 
 TRY_ALL = 2**21
-"""Bytes up to which every one of PROPERTIES is tried, and the smallest preset in any case."""
+"""Bytes up to which every one of PROPERTIES is tried; of more, those that do best on so many from the middle too."""
 
 
 def build(original: bytes, tensors: Sequence[CodedTensor]) -> bytes:
@@ -35,7 +38,7 @@ def build(original: bytes, tensors: Sequence[CodedTensor]) -> bytes:
     rest, properties = _best(_between(original, records))
     runs = [run for tensor in tensors for run in tensor.runs]
     symbols = sum(codes.size for codes, _ in runs)
-    coded = sum(tensor.bits for tensor in tensors) / 8
+    coded = sum(tensor.bits / 8 - len(tensor.raw) for tensor in tensors)
     lanes = min(MAX_LANES, max(1, round(coded / BYTES_PER_LANE), -(-symbols // MAX_STEPS)))
     states, words = encode(runs, lanes)
     raw = b"".join(tensor.raw for tensor in tensors)
@@ -52,10 +55,28 @@ def compress(
     data: bytes | memoryview, properties: tuple[int, int, int] = PROPERTIES[0], preset: int = SMALLEST
 ) -> bytes:
     """Raw LZMA2, as small as liblzma makes it."""
+    return lzma.compress(data, lzma.FORMAT_RAW, filters=_filters(len(data), properties, preset))
+
+
+def exceeds(data: bytes | memoryview, size: float) -> bool:
+    """Whether LZMA makes at least `size` bytes of `data`: it is really run, and stopped once it has made them.
+
+    Of small data that is not asked: `build` then tries more than one way.
+    """
+    if len(data) <= TRY_ALL:
+        return False
+    compressor = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_filters(len(data), PROPERTIES[0], SMALLEST))
+    view, made = memoryview(data), 0
+    for start in range(0, len(view), PIECE):
+        made += len(compressor.compress(view[start : start + PIECE]))
+        if made >= size:
+            return True
+    return made + len(compressor.flush()) >= size
+
+
+def _filters(size: int, properties: tuple[int, int, int], preset: int) -> list[dict[str, int]]:
     settings = dict(zip(("lc", "lp", "pb"), properties, strict=True))
-    dict_size = dictionary(len(data))
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": dict_size, **settings}]
-    return lzma.compress(data, lzma.FORMAT_RAW, filters=filters)
+    return [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": dictionary(size), **settings}]
 
 
 def number(value: int) -> bytes:
@@ -98,7 +119,11 @@ def records_bytes(records: Sequence[Record]) -> list[bytes]:
 
 
 def _best(rest: bytes) -> tuple[bytes, tuple[int, int, int]]:
-    tried = PROPERTIES if len(rest) <= TRY_ALL else PROPERTIES[:1]
+    tried: Sequence[tuple[int, int, int]] = PROPERTIES
+    if len(rest) > TRY_ALL:
+        middle = (len(rest) - TRY_ALL) // 2
+        _, best = _best(rest[middle : middle + TRY_ALL])
+        tried = PROPERTIES[:1] if best == PROPERTIES[0] else (PROPERTIES[0], best)
     return min(((compress(rest, each), each) for each in tried), key=lambda pair: len(pair[0]))
 
 
@@ -109,7 +134,7 @@ def _between(original: bytes, records: Sequence[Record]) -> bytes:
 
 
 def larger(data: bytes | memoryview, size: float) -> bool:
-    """Whether LZMA makes more than `size` bytes of `data`; of large data quickly, where that is clear."""
+    """Whether LZMA makes more than `size` bytes of a tensor; of a large one quickly, where that seems clear."""
     if len(data) > TRY_ALL and size < FAST_GAIN * len(compress(data, preset=FAST)):
         return True
     return size < len(compress(data))

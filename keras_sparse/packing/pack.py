@@ -8,15 +8,16 @@ from keras_sparse_edge.packed import MAX_SIZE, unpack_bytes
 from keras_sparse import target
 from keras_sparse.exporting.atomic import write_atomically
 from keras_sparse.packing.choose import choose
-from keras_sparse.packing.container import build, larger
+from keras_sparse.packing.container import build, exceeds
 from keras_sparse.packing.report import PackReport, describe
 
 
 def pack(src, dst):
     """Packs a model file without loss: weight tensors as positions and values, entropy coded, the rest by LZMA.
 
-    What is smaller wins for each tensor, and for the file as a whole. Before the file is put in place, it is unpacked
-    in memory and compared byte by byte. The same file gives the same bytes. `edge/FORMAT.md` is the format, and
+    What is smaller wins for each tensor, and for the file as a whole, which is never larger than what `xz -9e` makes:
+    LZMA is run on all of it to know, about a second for a megabyte. Before the file is put in place, it is unpacked in
+    memory and compared byte by byte. The same file gives the same bytes. `edge/FORMAT.md` is the format, and
     `keras_sparse_edge.read_packed` reads it on a device.
 
     Args:
@@ -58,10 +59,10 @@ def pack(src, dst):
 
 
 def _smaller(data, choices):
-    """With its tensors coded, or as a whole by the general compressor."""
+    """With its tensors coded, or as a whole by the general compressor: that is found by doing both, at any size."""
     coded = [choice.coded for choice in choices if choice.coded is not None]
     packed = build(data, coded)
-    if not coded or larger(data, len(packed)):
+    if not coded or exceeds(data, len(packed)):
         return packed, choices
     whole = build(data, [])
     if len(packed) <= len(whole):

@@ -49,16 +49,20 @@ class PackReport:
             )
             for each in self.tensors
         ]
-        columns = ["constant", "type", "shape>", "coded as", "bits per weight>", "bound>"]
+        columns = ["constant", "type", "shape>", "coded as", "bits>", "bound>"]
         part = tables.percent(self.bytes_packed / self.bytes, 1)
         total = f"{tables.size(self.bytes)} packed into {tables.size(self.bytes_packed)} ({part}): {self.path}"
-        return f"{tables.render(tables.build(None, columns, rows))}\n{total}"
+        note = (
+            "bits: of one weight, as packed; bound: what the places of non-zeros and the entropy of their values take "
+            "at least, if values are coded one by one (what repeats can be below it)"
+        )
+        return "\n".join([tables.render(tables.build(None, columns, rows)), tables.wrap(note), tables.wrap(total)])
 
 
 def describe(choice):
     """The `PackedTensor` of a choice."""
     span, coded = choice.span, choice.coded
-    said = "general compressor" if coded is None else _say(coded.record)
+    said = "LZMA" if coded is None else _say(coded.record)
     items = max(1, math.prod(span.shape))
     bits, bound = (None if each is None else each / items for each in (choice.bits, choice.bound))
     return PackedTensor(span.name, span.dtype, span.shape, span.bytes, said, bits, bound)
@@ -68,7 +72,9 @@ def _say(record):
     if record.copy is not None:
         return "copy of an equal tensor"
     raw = sum(plane.spacing == 0 for plane in record.planes)
-    values = "values" if record.kind.width == 1 else f"{record.kind.width} byte planes ({raw} as they are)"
+    if raw == record.kind.width:
+        return "as it is"
+    values = "values" if record.kind.width == 1 else f"{record.kind.width} byte planes ({raw} raw)"
     place = record.positions
     if place is None:
         return values

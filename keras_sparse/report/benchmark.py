@@ -46,7 +46,7 @@ class BenchmarkReport:
             )
             for each in self.files
         ]
-        columns = ["file", "median us>", "against the first>", "size>", "gzipped>", "memory>"]
+        columns = ["file", "median us>", "speed-up>", "size>", "gzipped>", "memory>"]
         where = f"{self.rounds} interleaved rounds, batch 1, {self.threads} thread(s), {self.machine}"
         return f"{tables.render(tables.build(None, columns, rows))}\n{where}"
 

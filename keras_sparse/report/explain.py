@@ -98,22 +98,32 @@ class ExplainReport:
 
     def __str__(self):
         notes = _Notes()
+        begin = _shared_part([each.name for each in self.layers])
         rows = [
             (
-                each.name,
+                each.name[begin:],
                 "x".join(map(str, each.shape if each.shape[0] > 1 else each.shape[1:])),
                 tables.percent(each.sparsity, 0),
                 each.kernel if each.stored_as in (None, "dense") else f"{each.kernel} [{each.stored_as}]",
-                "-" if each.pattern is None else each.pattern,
-                _from(each),
+                "-" if each.pattern is None else _short(each),
                 _gain(each),
                 notes.marks(each),
             )
             for each in self.layers
         ]
-        columns = ["layer", "shape>", "zeros>", "runs now", "could have", "from>", "gain there", "notes"]
+        columns = ["layer", "shape>", "zeros>", "runs now", "could have", "gain there", "notes"]
         table = tables.render(tables.build(None, columns, rows))
-        return "\n".join([f"{self.model} for {self.target}", table, *notes.lines()])
+        lines = [f"{self.model} for {self.target}", table, *self._nothing(), *notes.lines()]
+        return "\n".join([lines[0], table, *map(tables.wrap, lines[2:])])
+
+    def _nothing(self):
+        """One line where no zeros pay."""
+        if any(each.pays for each in self.layers):
+            return []
+        if any(each.pattern is not None for each in self.layers):
+            said = "what could is slower under some condition, or was not measured"
+            return [f"nothing is known to pay here: on {self.target}, {said}"]
+        return [f"nothing pays here: no zeros make a layer faster on {self.target}, for the reasons below"]
 
 
 def explain(model, target, quantize=None):
@@ -232,28 +242,41 @@ def _known(evidence, sparsity):
     )
 
 
-def _from(row):
-    """The break-even under each condition, a line each."""
-    if row.pattern is None:
-        return "-"
-    found = [each.break_even for each in row.gains] + [None] * len(row.unmeasured)
-    return "\n".join("?" if each is None else tables.percent(each, 0) for each in found)
+def _shared_part(names):
+    """How many characters all names begin with, up to a slash: the model's name says nothing."""
+    first = names[0].split("/")[0] + "/" if names else ""
+    return len(first) if len(names) > 1 and all(name.startswith(first) for name in names) else 0
+
+
+def _short(row):
+    """The pattern in few letters, with the zeros that are advised: "1x16 90 %"."""
+    said = row.pattern if row.pattern[0].isdigit() else row.pattern.split("(")[0].lower()
+    if said == "block":
+        rows, cols = row.pattern.split("((")[1].split(")")[0].split(", ")
+        said = f"{rows}x{cols}"
+    return f"{said} {tables.percent(row.advised_sparsity, 0)}"
 
 
 def _gain(row):
-    """The gain at the advised sparsity under each condition, a line each; "~" before what is interpolated."""
+    """Gain and break-even under each condition, a line each; "~" before what is interpolated."""
     if row.pattern is None:
         return "-"
-    known = [f"{_figure(each, row.buys)} {each.condition}".rstrip() for each in row.gains]
-    return "\n".join([*known, *(f"not measured: {each}" for each in row.unmeasured)])
+    known = [f"{_figure(each, row.buys)} {each.condition}".rstrip() + _start(each) for each in row.gains]
+    return "\n".join([*known, *(f"not measured on {each}" for each in row.unmeasured)])
 
 
 def _figure(gain, buys):
     if gain.at is None:
-        return "?"
+        return "not known"
     low, high = (f"{each:.1f}" if each < 10 else f"{each:.0f}" for each in gain.at)
     figure = low if low == high else f"{low} to {high}"
     return f"{'~' if gain.interpolated else ''}{figure}x" + (" smaller" if buys == SIZE else "")
+
+
+def _start(gain):
+    if gain.break_even is None:
+        return ", never gains"
+    return f", from {tables.percent(gain.break_even, 0)}" if gain.break_even else ""
 
 
 class _Notes:

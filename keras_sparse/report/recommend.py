@@ -14,6 +14,7 @@ from keras_sparse.report.explain import say
 from keras_sparse.schedule import Cubic
 from keras_sparse.targets import packed
 from keras_sparse.targets.contract import LATENCY, SIZE
+from keras_sparse.targets.litert_hybrid import SLOWER
 from keras_sparse.targets.network import BITS, CONV, FLOAT32, INT8, INT8_WEIGHTS
 from keras_sparse.train import expand, graph, kernels
 from keras_sparse.train import network as keras_network
@@ -184,7 +185,7 @@ class _Latency(_Plan):
     def paying(self, scheme):
         """`({index: (kernel, offer)}, {path: why not})` of a scheme."""
         network = self.network if scheme == INT8 else keras_network.read(self.model, scheme)
-        paying, dense = {}, {}
+        paying, dense, frozen = {}, {}, None
         for index, (kernel, verdict) in enumerate(zip(self.kernels, self.target.verdicts(network), strict=True)):
             if verdict.offer is not None and verdict.offer.pays and kernel.trainable:
                 paying[index] = kernel, verdict.offer
@@ -192,7 +193,12 @@ class _Latency(_Plan):
                 dense[kernel.path] = "it is not trainable"
             else:
                 dense[kernel.path] = "; ".join(verdict.reasons)
-        return paying, dense
+            if scheme == INT8_WEIGHTS and verdict.offer is not None and not kernel.trainable:
+                frozen = frozen if verdict.kernel == verdict.offer.kernel else kernel.path
+        if frozen is None:
+            return paying, dense
+        reason = f"{frozen} is not trainable and stays dense: {SLOWER}"
+        return {}, {kernel.path: dense.get(kernel.path, reason) for kernel in self.kernels}
 
     def speed(self, scheme, found):
         """How many times faster than dense the whole may become, by multiplications, at the lowest gains stated.

@@ -1,24 +1,38 @@
 """Tables for the terminal."""
 
 import io
+import textwrap
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-WIDTH = 120
+WIDTH = 80
 
 
 def render(table, width=WIDTH):
     """A rich table as plain text."""
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(table)
-    return console.file.getvalue().rstrip()
+    lines = (line.rstrip() for line in console.file.getvalue().splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+def wrap(text, width=WIDTH):
+    """A note below a table: later lines are indented, and names, paths and addresses stay whole.
+
+    >>> print(wrap("1: dense int8 kernels", 16))
+    1: dense int8
+       kernels
+    """
+    return textwrap.fill(text, width, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
 
 
 def build(title, columns, rows):
     """A table: `columns` are headings, those that end in ">" hold numbers and are set to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    narrow = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
+    table = Table(title=title, title_justify="left", title_style="bold", **narrow)
     for column in columns:
         right = column.endswith(">")
         table.add_column(column.removesuffix(">"), justify="right" if right else "left", overflow="fold")

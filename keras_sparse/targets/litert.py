@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from keras_sparse.pattern import Block, Pattern, Unstructured
-from keras_sparse.targets import tflite_blocks, tflite_stored, xnnpack_cnn
+from keras_sparse.targets import litert_hybrid, tflite_blocks, tflite_stored, xnnpack_cnn
 from keras_sparse.targets.contract import Offer, Target, Verdict, dense
 from keras_sparse.targets.evidence import CITED, MEASURED, Evidence
 from keras_sparse.targets.network import CONV, DENSE, FLOAT16, FLOAT32, INT8, INT8_WEIGHTS, Layer, Network
@@ -40,6 +40,13 @@ BESIDE_INT8 = (
 )
 
 
+IN_FORM = (
+    "to bring a model into that pattern: begin with ZeroPadding2D(1) and Conv2D(n, 3, strides=2) on 3 channels; go on "
+    'with Conv2D(n, 1), DepthwiseConv2D of 3x3 or 5x5 (padding="same", or ZeroPadding2D before strides of 2), '
+    "BatchNormalization, ReLU and Add alone; end in GlobalAveragePooling2D"
+)
+
+
 class LiteRT(Target):
     """`.tflite` files on any processor: what is said here holds on x86 and on ARM."""
 
@@ -51,7 +58,7 @@ class LiteRT(Target):
 
     def verdicts(self, network: Network) -> tuple[Verdict, ...]:
         spmm = _SpMM(network, self.machines)
-        return _apart(network, tuple(self._verdict(layer, spmm) for layer in network.layers))
+        return litert_hybrid.apart(network, tuple(self._verdict(layer, spmm) for layer in network.layers))
 
     def _verdict(self, layer: Layer, spmm: _SpMM) -> Verdict:
         fault = tflite_stored.fault(layer)
@@ -81,32 +88,6 @@ class LiteRT(Target):
         wanted = offer.break_even
         fires = layer.stored is None and wanted is not None and layer.sparsity_in(offer.pattern) >= wanted
         return Verdict(offer.kernel if fires else _kernel(layer), offer, tuple(reasons))
-
-
-def _apart(network: Network, verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
-    """Without offers of hybrid block kernels where a large layer stays beside them in XNNPACK's dynamic ones."""
-    if any(layer.stored is not None for layer in network.layers):
-        return verdicts
-    pairs = list(zip(network.layers, verdicts, strict=True))
-    dense = [
-        layer
-        for layer, verdict in pairs
-        if layer.scheme == INT8_WEIGHTS
-        and layer.kind in (DENSE, CONV)
-        and verdict.offer is None
-        and layer.size * (layer.vectors or 1) > tflite_blocks.SMALL_BESIDE
-    ]
-    if not dense:
-        return verdicts
-    reason = (
-        f"{dense[0].name} stays dense: beside XNNPACK's dynamic int8 kernels, the block kernels run three times slower "
-        "(benchmarks/block_kernels.py)"
-    )
-    offered = [layer.scheme == INT8_WEIGHTS and verdict.offer is not None for layer, verdict in pairs]
-    return tuple(
-        Verdict(_kernel(layer), None, (reason,)) if none else verdict
-        for none, (layer, verdict) in zip(offered, pairs, strict=True)
-    )
 
 
 class LiteRTx86(LiteRT):
@@ -142,9 +123,8 @@ class _SpMM:
             return Verdict(_kernel(layer), reasons=(ON_X86.source,))
         cluster = self.analysis.cluster_of(layer.operation)
         if cluster is None:
-            return Verdict(
-                _kernel(layer), reasons=(f"outside the pattern of XNNPACK's sparse kernels: {self.why(layer)}",)
-            )
+            reason = f"outside the pattern of XNNPACK's sparse kernels: {self.why(layer)}"
+            return Verdict(_kernel(layer), reasons=(reason,) if self.network.operations is None else (reason, IN_FORM))
         offer = Offer(_pattern(layer, self.machines), SPMM, (ON_ARM, *((ON_X86,) if X86 in self.machines else ())))
         reasons = [f"for all {len(cluster.convs)} 1x1 convolutions of the pattern together: more than 2/3 zeros"]
         if cluster.rewrites:

@@ -57,10 +57,11 @@ def test_what_is_measured_is_told_with_its_source_and_conditions(model):
 
 
 def test_the_printed_table_has_every_note_once(model):
-    text = str(ks.explain(model, "litert-arm64", "int8-weights"))
+    lines = str(ks.explain(model, "litert-arm64", "int8-weights")).splitlines()
+    text = " ".join(" ".join(lines).split())
     assert text.count("has not been measured") == 1
-    assert "not measured" in text and "Block((1, 16)" in text
-    numbered = [line for line in text.splitlines() if line[0].isdigit()]
+    assert "not measured" in text and "1x16 9" in text
+    numbered = [line for line in lines if line[0].isdigit()]
     assert [line.split(":")[0] for line in numbered] == ["1", "2"]
 
 
@@ -135,3 +136,64 @@ def test_models_of_mlperf_tiny(shared, name):
     )
     report = ks.explain(file, "litert")
     assert {each.kernel for each in report.layers} == {"dense int8"} and report.faults == {}
+
+
+def mlp(*sizes):
+    return keras.Sequential([keras.Input((1024,)), *(layers.Dense(n, name=f"d{i}") for i, n in enumerate(sizes))])
+
+
+def to_blocks(kernel):
+    kernel.assign(np.where(np.arange(1024)[:, None] < 96, kernel.numpy(), 0))
+
+
+@pytest.mark.parametrize(("sizes", "pruned"), [((1024, 10), (0,)), ((1024, 1024, 10), (0,)), ((1024, 200), (0,))])
+def test_kernels_beside_each_other_are_what_export_then_writes(sizes, pruned, tmp_path):
+    """Small ones in float beside blocks; no blocks beside large ones that are dense, by shape or as they are."""
+    model = mlp(*sizes)
+    for index in pruned:
+        to_blocks(model.layers[index].kernel)
+    promised = ks.explain(model, "litert-x86", quantize="int8-weights").layers
+    ks.export(model, tmp_path / "m.tflite", "litert-x86", quantize="int8-weights")
+    found = ks.explain(tmp_path / "m.tflite", "litert-x86").layers
+    assert [each.kernel for each in promised] == [each.kernel for each in found]
+
+
+def test_block_kernels_are_not_recommended_beside_a_frozen_layer_that_stays_dense():
+    model = mlp(1024, 1024)
+    model.layers[0].trainable = False
+    recipe = ks.recommend(model, "litert-x86", "latency")
+    assert recipe.export_arguments.get("quantize") != "int8-weights"
+    model.layers[0].trainable = True
+    recipe = ks.recommend(model, "litert-x86", "latency")
+    assert recipe.export_arguments["quantize"] == "int8-weights"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_tables_fit_80_columns_and_no_cell_is_a_riddle(model, target):
+    for quantize in ("int8", "int8-weights"):
+        text = str(ks.explain(model, target, quantize))
+        assert max(len(line) for line in text.splitlines() if "://" not in line) <= 80  # addresses stay whole
+        assert "?" not in text
+        notes = [line.split(": ", 1)[1] for line in text.splitlines() if line[0].isdigit() and ": " in line]
+        assert len(notes) == len(set(notes))
+
+
+def test_where_nothing_pays_one_line_says_so(model):
+    assert "nothing pays here: no zeros" in " ".join(str(ks.explain(model, "onnxruntime")).split())
+    large = mlp(1024)
+    assert "pays here" not in str(ks.explain(large, "litert-x86", "int8-weights"))
+    assert "nothing is known to pay here" in str(ks.explain(large, "litert", "int8-weights"))
+
+
+def test_a_cnn_outside_the_pattern_is_told_what_to_change_and_that_is_right():
+    def cnn(*begin):
+        body = [layers.ReLU(), layers.DepthwiseConv2D(3, padding="same"), layers.Conv2D(16, 1, name="point")]
+        return keras.Sequential([keras.Input((16, 16, 3)), *begin, *body, layers.GlobalAveragePooling2D()])
+
+    outside = cnn(layers.Conv2D(8, 5, strides=2))
+    point = next(each for each in ks.explain(outside, "litert-arm64").layers if "point" in each.name)
+    assert point.pattern is None
+    assert "begin with ZeroPadding2D(1) and Conv2D(n, 3, strides=2) on 3 channels" in " ".join(point.reasons)
+    inside = cnn(layers.ZeroPadding2D(1), layers.Conv2D(8, 3, strides=2))
+    point = next(each for each in ks.explain(inside, "litert-arm64").layers if "point" in each.name)
+    assert point.then_kernel == "XNNPACK sparse (SpMM)"

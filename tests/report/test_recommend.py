@@ -168,7 +168,7 @@ def test_a_model_trained_to_blocks_is_promised_the_block_kernel():
     report = ks.explain(model, "litert-x86", recipe.export_arguments["quantize"])
     assert [each.kernel for each in report.layers] == [
         *["TFLite block kernel 1x16, int8-weights"] * 2,
-        "dense int8-weights",
+        "dense float32",
     ]
 
 
@@ -179,3 +179,22 @@ def test_models_of_mlperf_tiny(shared, name):
     recipe = ks.recommend(model, "litert", "size")
     ks.prepare(model, recipe)
     assert len(recipe.prune) == 1
+
+
+@pytest.mark.slow
+def test_the_recommended_blocks_are_in_the_verified_file_and_explain_said_so(tmp_path):
+    """From recommend to the kernels of the file, for layers that are large enough to gain."""
+    model = mlp()
+    recipe = ks.recommend(model, "litert-x86", "latency")
+    model, x = fitted(model, recipe, (1024,))
+    artifact = ks.export(model, tmp_path / "model.tflite", samples=x, **recipe.export_arguments)
+    forms = {each.name: each.encoding for each in artifact.report.tensors}
+    assert list(forms.values()) == ["block 1x16", "block 1x16", "dense"]
+    assert {each.runtime for each in artifact.report.verification} == {"LiteRT", "LiteRT without delegates"}
+    assert all(each.problem is None and each.rms <= each.rms_tolerance for each in artifact.report.verification)
+    promised = ks.explain(model, "litert-x86", quantize="int8-weights").layers
+    found = ks.explain(tmp_path / "model.tflite", "litert-x86").layers
+    assert [each.kernel for each in promised] == [each.kernel for each in found]
+    assert {each.name for each in promised if "block kernel" in each.kernel} == {
+        name for name, form in forms.items() if form.startswith("block")
+    }

@@ -28,9 +28,9 @@ def test_numbers_stand_on_the_right_and_long_names_are_folded_not_cut() -> None:
     lines = text.splitlines()
     assert lines[0].rstrip() == "A title"
     assert all(len(line) <= 60 for line in lines)
-    assert "".join(line.split("│")[1].strip() for line in lines if line.startswith("│")) == f"{name}b"
-    (first,) = [line for line in lines if " 5 " in line]
-    assert first.rstrip().endswith("    5 │")
+    assert "".join(line.split()[0] for line in lines[3:]) == f"{name}b"
+    (first,) = [line for line in lines if line.endswith(" 5")]
+    assert first.endswith("    5")
 
 
 def test_text_is_not_markup() -> None:
