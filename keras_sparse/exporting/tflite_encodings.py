@@ -80,15 +80,11 @@ class Densified:
             return f"LiteRT loads int8 DENSIFY before CONV_2D only. Received: {', '.join(sorted(set(weight.kinds)))}"
         return None
 
-    def encoded(self, weight):
-        blocks = (block for block in BLOCKS if csr.fits(weight.values.shape, block))
-        return min((csr.encode(weight.values, block) for block in blocks), key=lambda made: made.nbytes)
-
     def size(self, weight):
-        return self.encoded(weight).nbytes + UNPACKED
+        return smallest(weight.values).nbytes + UNPACKED
 
     def write(self, graph, weight):
-        tensor, made = graph.tensors[weight.index], self.encoded(weight)
+        tensor, made = graph.tensors[weight.index], smallest(weight.values)
         name = f"{text(tensor.name)}/sparse"
         sparse = graph.add_tensor(name, made.shape, made.data.dtype.name, tensor.quantization, made.data.tobytes())
         graph.tensors[sparse].sparsity = tflite_sparse.parameters(made)
@@ -134,6 +130,12 @@ class Blocks:
         tensor.shape, tensor.sparsity = [*made.shape], tflite_sparse.parameters(made)
         for operator in weight.operators:
             graph.set_version(operator, SPARSE_FULLY_CONNECTED)
+
+
+def smallest(values):
+    """The `CSR` of `values` in the blocks that take the fewest bytes."""
+    blocks = (block for block in BLOCKS if csr.fits(values.shape, block))
+    return min((csr.encode(values, block) for block in blocks), key=lambda made: made.nbytes)
 
 
 DENSE, DENSIFIED = Dense(), Densified()
