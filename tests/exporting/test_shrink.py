@@ -86,6 +86,34 @@ def test_a_report_is_read_by_people_and_machines(small):
     assert "DEPTHWISE_CONV_2D" in str(report)
 
 
+def test_the_table_tells_constant_channels_from_unread_ones(int8_graph, tmp_path):
+    """Of 12 channels none is constant; eight of them nothing reads. Of the next 9, one is constant, and an output."""
+    numbers = np.random.default_rng(0)
+    graph = int8_graph(1, 3, 3, 3)
+    at = graph.layer("CONV_2D", graph.input, numbers.integers(20, 99, (12, 1, 1, 3)), [0] * 12, 0.004)
+    read = np.where(np.arange(12) < 8, 0, numbers.integers(20, 99, (9, 1, 1, 12)))
+    at = graph.layer("CONV_2D", at, read, [0, -(10**7), *[0] * 7], 0.004)
+    report = shrink.shrink(graph.save(tmp_path / "before.tflite", at), tmp_path / "after.tflite")
+    first, second = report.layers
+    assert (first.constant, first.unread, first.removed) == (0, 8, 8)
+    assert (second.constant, second.unread, second.removed) == (1, 0, 0)
+    printed = " ".join(str(report).split())
+    assert "12 -> 4" in printed and "unread: others on which no output depends" in printed
+
+
+def test_a_file_replaces_itself_only_where_that_is_asked_for(small, tmp_path):
+    before, report, after = small
+    path = tmp_path / "model.tflite"
+    path.write_bytes(before.read_bytes())
+    (tmp_path / "link.tflite").symlink_to(path)
+    for dst in (path, tmp_path / "link.tflite"):
+        with pytest.raises(ValueError, match="in_place=True"):
+            shrink.shrink(path, dst)
+    assert path.read_bytes() == before.read_bytes()
+    shrink.shrink(path, path, in_place=True)
+    assert path.read_bytes() == after.read_bytes() and path.stat().st_size == report.bytes_after
+
+
 def test_a_residual_net_with_a_mean_and_a_concatenation(tmp_path):
     inputs = keras.Input((8, 8, 3))
     a = layers.Conv2D(24, 3, padding="same", activation="relu", name="a")(inputs)
