@@ -1,6 +1,5 @@
 """The weights of an operation however a file stores them: as they are, in sparse tables, or in those behind DENSIFY."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,24 +59,13 @@ def find(graph, tensor):
 def write(graph, kernel, values, quantization):
     """Stores other values in place of a sparse kernel's, in the same form.
 
-    Blocks stay as they are where they fill the new shape; behind DENSIFY, else those of the fewest bytes do. Sparse
-    tables are never empty: of nothing but zeros, one block is stored, since a tensor without data is no constant.
+    Blocks stay as they are where they fill the new shape; behind DENSIFY, else those of the fewest bytes do.
     """
     block = kernel.block if csr.fits(values.shape, kernel.block) or not kernel.densified else None
     made = csr.encode(values, block) if block else tflite_encodings.smallest(values)
-    if not len(made.indices):
-        made = _one_block(made)
     graph.set_constant(kernel.stored, made.data)
     held = graph.tensors[kernel.stored]
     held.sparsity = tflite_sparse.parameters(made)
     for index in {kernel.stored, kernel.read}:
         tensor = graph.tensors[index]
         tensor.shape, tensor.shapeSignature, tensor.quantization = [*values.shape], None, quantization
-
-
-def _one_block(made):
-    """The first block of a tensor of zeros, stored."""
-    segments = np.ones(len(made.segments), np.uint8)
-    segments[0] = 0
-    data = np.zeros((1, *made.block), made.data.dtype)
-    return dataclasses.replace(made, segments=segments, indices=np.zeros(1, np.uint8), data=data)
