@@ -1,4 +1,4 @@
-"""What LiteRT takes of weights that are stored sparse, and gets right: one table for advice, for writing and reading."""
+"""What LiteRT takes of weights that are stored sparse: one table for advice, for writing and for reading."""
 
 from __future__ import annotations
 
