@@ -26,7 +26,7 @@ Data = tuple[np.ndarray, np.ndarray]
 def fit(model: Any, data: Data, recipe: ks.Recipe, *callbacks: Any, optimizer: Any = "sgd", **arguments: Any) -> Any:
     """Compiles where needed and fits 2 epochs of 8 batches; returns the callback and the history."""
     if not model.compiled:
-        model.compile(optimizer, "mse", **arguments.pop("compile", {}))
+        model.compile(optimizer, "mse", **{"jit_compile": False, **arguments.pop("compile", {})})
     partial = arguments.pop("partial", False)
     sparsify = ks.Sparsify(recipe, partial=partial)
     history = model.fit(
@@ -284,7 +284,7 @@ def test_every_layer_and_pattern(name: str, look: Any) -> None:
     for pattern in PATTERNS:
         masks = {k.path: pattern.mask(np.abs(k.matrices()), 1.0) for k in kernels.find(model)}
         watch = look(lambda model: {k.path: k.matrices() for k in kernels.find(model)})
-        model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
+        model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse", jit_compile=False)
         fit(model, (x, y), ks.Recipe([ks.Prune(pattern, ks.OneShot(0))]), watch, batch_size=2, epochs=1)
         for matrices in watch.seen:
             for path, mask in masks.items():
