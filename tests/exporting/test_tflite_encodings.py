@@ -82,15 +82,16 @@ def test_block_kernels_of_fully_connected(tmp_path, quantize, form, version):
     assert versions(tmp_path / "m.tflite", "FULLY_CONNECTED") == [version]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 7), st.floats(0.0, 0.97), st.sampled_from([None, "int8", "int8-weights"]))
 def test_block_kernels_over_odd_shapes(tmp_path_factory, blocks, outputs, zeros, quantize):
     made = exported(mlp(16 * blocks, outputs, zeros), tmp_path_factory.mktemp("m"), "block", quantize)["d"]
     assert made.encoding.startswith("block")
 
 
-@pytest.mark.parametrize("quantize", [None, "float16", "int8"])
-@pytest.mark.parametrize("block", [(1, 1), (4, 1), (1, 4)])
+@pytest.mark.parametrize(
+    ("quantize", "block"), [(None, (1, 1)), (None, (1, 4)), ("float16", (1, 1)), ("int8", (4, 1)), ("int8", (1, 1))]
+)
 def test_densified_convolutions(tmp_path, quantize, block):
     made = exported(cnn(block=block), tmp_path, "csr", quantize)
     assert made["point"].encoding.startswith("csr") and made["full"].encoding.startswith("csr")

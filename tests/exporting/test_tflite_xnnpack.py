@@ -45,8 +45,7 @@ def network(path):
     return tflite_network.of(Graph(tflite_model.load(path.read_bytes())))
 
 
-@pytest.mark.parametrize("quantize", [None, "float16"])
-@pytest.mark.parametrize("target", ["litert", "litert-arm64"])
+@pytest.mark.parametrize(("quantize", "target"), [(None, "litert"), ("float16", "litert-arm64")])
 def test_what_misses_the_pattern_by_form_is_in_it(tmp_path, quantize, target):
     path = tmp_path / "m.tflite"
     export(cnn(), path, quantize=quantize, target=target, encoding="dense")
