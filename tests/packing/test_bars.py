@@ -50,7 +50,7 @@ def trained(images):
 
 def fit(model, images, epochs, callbacks=()):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, metrics=["accuracy"], jit_compile=False)
+    model.compile("adam", loss, metrics=["accuracy"])
     model.fit(images.x_train, images.y_train, epochs=epochs, batch_size=100, callbacks=list(callbacks), verbose=0)
 
 
