@@ -14,6 +14,10 @@ LEVELS = QMAX - QMIN
 
 WEIGHT_MAX = 127
 """Weights use [-127, 127], so that negation and every runtime's kernels are exact."""
+
+GRID_TOLERANCE = 1e-5
+"""Of a channel's largest weight: how far from the grid weights still count as on it, a few roundings of float32."""
+
 TINY = np.finfo(np.float32).tiny
 
 
@@ -40,6 +44,23 @@ def quantize_weights(weights: np.ndarray, scale: np.ndarray) -> np.ndarray:
     scaled = weights.astype(np.float32) / scale
     rounded = np.sign(weights) * np.maximum(np.abs(np.rint(scaled)), 1.0)
     return np.asarray(np.clip(rounded, -WEIGHT_MAX, WEIGHT_MAX), np.int8)
+
+
+def on_grid(weights: np.ndarray, channel_axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+    """`(int8 values, scale)`, as the functions above give them, of weights that lie on their grid, else `None`.
+
+    >>> values, scale = on_grid(np.float32([[2.0, 0.0], [-254.0, 0.0]]), (1,))
+    >>> values.tolist(), scale.tolist()
+    ([[1, 0], [-127, 0]], [[2.0, 1.0]])
+    >>> on_grid(np.float32([[2.5], [-254.0]]), (1,)) is None
+    True
+    """
+    scale = weight_scale(weights, channel_axes)
+    values = quantize_weights(weights, scale)
+    # A weight that is not 0 has a level of at least 1: one that is nearly 0 is off the grid.
+    if np.abs(weights / scale - values).max(initial=0.0) > GRID_TOLERANCE * WEIGHT_MAX:
+        return None
+    return values, scale
 
 
 def range_parameters(low: float, high: float) -> tuple[np.float32, int]:

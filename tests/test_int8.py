@@ -122,3 +122,36 @@ def test_ranges_literally(low: float, high: float, scale: float, zero: int) -> N
     assert (float(found), point) == (pytest.approx(scale, rel=1e-6), zero)
     assert type(point) is int
     assert math.isfinite(found)
+
+
+class TestOnGrid:
+    @given(
+        hnp.arrays(np.int8, hnp.array_shapes(min_dims=2, max_dims=4, max_side=5), elements=st.integers(-127, 127)),
+        st.integers(0, 3),
+        st.floats(2.0**-13, 10, width=32),
+    )
+    def test_values_on_a_grid_come_back(self, levels: np.ndarray, axis: int, step: float) -> None:
+        axis %= levels.ndim
+        others = tuple(a for a in range(levels.ndim) if a != axis)
+        # What training guarantees: some weight of each channel is at the end of the grid, or all are 0.
+        peak = np.abs(levels.astype(int)).max(axis=others, keepdims=True)
+        levels = np.where((peak > 0) & (np.abs(levels.astype(int)) == peak), np.sign(levels) * 127, levels)
+        found = int8.on_grid(levels.astype(np.float32) * np.float32(step), (axis,))
+        assert found is not None
+        np.testing.assert_array_equal(found[0], levels)
+        assert found[1].shape == tuple(n if a == axis else 1 for a, n in enumerate(levels.shape))
+
+    @pytest.mark.parametrize("off", [0.002, -0.002, 0.5])
+    def test_one_weight_beside_a_level_is_off_the_grid(self, off: float) -> None:
+        levels = np.float32([[127.0, -3.0], [5.0, 127.0]])
+        assert int8.on_grid(levels, (0,)) is not None
+        levels[0, 1] += off
+        assert int8.on_grid(levels, (0,)) is None
+
+    def test_small_channels_are_held_against_their_own_largest_weight(self) -> None:
+        levels = np.float32([[127e6, 0.0], [1.27, 0.013]])
+        assert int8.on_grid(levels, (0,)) is None
+
+    def test_what_is_nearly_zero_is_off_the_grid(self) -> None:
+        """It would become zero, and only zeros do."""
+        assert int8.on_grid(np.float32([[127.0, 1e-6]]), (0,)) is None

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(f"{args.bundle}: {error}")
     except InputError as error:
         return _refuse(f"{args.input}: {error}")
-    except (OSError, ImportError) as error:
+    except OSError as error:
+        return _refuse(_unreadable(error))
+    except ImportError as error:
         return _refuse(str(error))
     return 0
 
@@ -55,8 +58,19 @@ def _unpack(argv: Sequence[str]) -> int:
     except PackedError as error:
         return _refuse(f"{argv[0]}: {error}")
     except OSError as error:
-        return _refuse(str(error))
+        return _refuse(_unreadable(error))
     return 0
+
+
+def _unreadable(error: OSError) -> str:
+    """What cannot be read or written, and why, without the number that the system has for it."""
+    if error.filename is None:
+        return str(error)
+    name = error.filename2 or error.filename
+    if isinstance(error, FileNotFoundError):
+        folder = Path(name).parent
+        return f"there is no file {name}" if folder.is_dir() else f"there is no folder {folder} for {name}"
+    return f"{name}: {error.strerror}"
 
 
 def _refuse(message: str) -> int:

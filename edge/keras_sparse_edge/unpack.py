@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import secrets
 from collections.abc import Sequence
@@ -17,8 +18,10 @@ def unpack_command(program: str, argv: Sequence[str]) -> None:
     parser.add_argument("packed", help="the packed file")
     parser.add_argument("original", help="where to")
     args = parser.parse_args(argv)
-    data = read_packed(args.packed)
     target = Path(args.original)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target))
+    data = read_packed(args.packed)
     # whole or not at all: a device may lose its power
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
     try:

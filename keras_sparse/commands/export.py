@@ -34,18 +34,6 @@ def export(
 
         given = None if samples is None else read_samples(samples)
         loaded = read_model(model, modules)
-    if isinstance(given, dict):
-        given = _in_order(given, loaded, model, samples)
     with busy(f"Exporting {out.name}"):
         artifact = ks.export(loaded, out, to, given, quantize, encoding)
     show({"path": str(out), "target": artifact.target, **artifact.report.to_dict()} if as_json else artifact)
-
-
-def _in_order(named, model, path, samples):
-    """Samples by name in the structure of the model's inputs."""
-    import keras
-
-    names = [tensor.name for tensor in model.inputs or ()]
-    if set(named) != set(names):
-        raise CommandError(f"The inputs of {path} are {names}. {samples} holds: {sorted(named)}")
-    return keras.tree.pack_sequence_as(model.input, [named[name] for name in names])

@@ -49,6 +49,8 @@ def fits(shape: tuple[int, ...], block: tuple[int, int]) -> bool:
 def encode(values: np.ndarray, block: tuple[int, int] = (1, 1)) -> CSR:
     """The sparse form of `values`: every block that holds a value other than 0 is stored; -0.0 is a 0.
 
+    Of nothing but zeros, the first block is stored: for readers, a tensor without data is no constant.
+
     Raises:
         ValueError: blocks do not fill the tensor.
 
@@ -67,6 +69,7 @@ def encode(values: np.ndarray, block: tuple[int, int] = (1, 1)) -> CSR:
     # (first, rows, middle, last, cols) -> (first, middle, last, rows, cols): blocks in the order in which they are read
     blocks = np.moveaxis(values.reshape(first, rows, *middle, last, cols), 1, -2)
     stored = (blocks != 0).any(axis=(-2, -1)).reshape(-1, last)
+    stored[0, 0] |= not stored.any()
     where = np.flatnonzero(stored.ravel())
     segments = np.concatenate([[0], np.cumsum(stored.sum(axis=1))])
     return CSR(values.shape, block, _narrow(segments), _narrow(where % last), blocks.reshape(-1, rows, cols)[where])

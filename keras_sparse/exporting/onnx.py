@@ -12,6 +12,7 @@ import tf2onnx
 from keras_sparse.exporting import (
     names,
     onnx_fold,
+    onnx_forms,
     onnx_integer,
     onnx_layout,
     onnx_lower,
@@ -25,6 +26,9 @@ from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.targets.network import FLOAT16, INT8, INT8_WEIGHTS
 
 DENSE = "no runtime runs or keeps sparse ONNX tensors"
+
+SAID = 300
+"""Characters of the converter's errors that are passed on."""
 
 OPSET = 17
 """Has per-channel QuantizeLinear and DequantizeLinear (13), and is read by every ONNX Runtime since 1.12."""
@@ -56,7 +60,8 @@ def emit(what, target, encoding):
 
         notes = [str(each) for each in onnx_float16.to_float16(proto)]
     reasons = dict.fromkeys((tensor.name for tensor in tensors), DENSE)
-    return Emitted(checked(proto).SerializeToString(), tuple(tensors), reasons, tuple(notes))
+    proto = onnx_forms.implemented(onnx_forms.checked(proto))
+    return Emitted(proto.SerializeToString(), tuple(tensors), reasons, tuple(notes))
 
 
 def build(model):
@@ -69,31 +74,22 @@ def build(model):
         return dict(zip(names.outputs(model), keras.tree.flatten(outputs), strict=True))
 
     with _quiet(), native_notices_held(), _traced_through():
-        proto, _ = tf2onnx.convert.from_function(serve, input_signature=signature, opset=OPSET)
-    with _traced_through():
-        _add_captured(proto.graph, serve.get_concrete_function())
+        traced = serve.get_concrete_function()  # an error of the model's own is raised as it is
+        try:
+            proto, _ = tf2onnx.convert.from_function(serve, input_signature=signature, opset=OPSET)
+        except Exception as error:  # tf2onnx has no errors of its own
+            said = " ".join(str(error).split())[:SAID]
+            raise ExportError(f"tf2onnx cannot convert {model.name!r}: {said} {onnx_forms.REMEDY}") from error
+    _add_captured(proto.graph, traced)
     _name_batches(proto.graph)
     proto.producer_name = "keras_sparse"
     wanted, made = sorted(names.inputs(model)), sorted(each.name for each in proto.graph.input)
     if made != wanted:
         raise ExportError(f"The file should have the inputs {wanted}. It has: {made}")
     onnx_lower.lower(proto.graph)
-    for node in proto.graph.node:
-        # tf2onnx leaves operations that it does not know as they are.
-        if not onnx.defs.has(node.op_type, node.domain):
-            raise ExportError(f"The model has an operation with no ONNX form: {node.op_type}, named {node.name!r}")
+    onnx_forms.known(proto, OPSET)
     onnx_fold.fold(proto)
     return proto
-
-
-def checked(proto):
-    """A valid model with the shapes of its tensors. Raises ExportError where the model has none in ONNX."""
-    try:
-        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
-        onnx.checker.check_model(inferred, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"The model has no valid ONNX form: {' '.join(str(error).split())}") from error
-    return inferred
 
 
 @contextlib.contextmanager

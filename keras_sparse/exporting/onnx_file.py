@@ -12,14 +12,20 @@ INTEGER = ("ConvInteger", "MatMulInteger")
 NOT_ARITHMETIC = (*CONVERSIONS, *MOVES)
 
 
-def read(path):
-    """The constants and the operations of a file. Raises ValueError for what is not an `.onnx` file."""
+def load(path):
+    """The `ModelProto` of a file. Raises ValueError for what is not an `.onnx` file."""
     try:
         model = onnx.load(str(path))
     except DecodeError as error:
         raise ValueError(f"{path} is not an .onnx file, or is damaged: {error}") from error
     if not model.graph.node:
         raise ValueError(f"{path} is not an .onnx file: its graph is empty")
+    return model
+
+
+def read(path):
+    """The constants and the operations of a file. Raises ValueError for what is not an `.onnx` file."""
+    model = load(path)
     graph = model.graph
     values = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
     quantization = {node.input[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}

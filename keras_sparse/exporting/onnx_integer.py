@@ -11,7 +11,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from keras_sparse.exporting.onnx_graph import Graph, attribute
-from keras_sparse.exporting.onnx_qdq import on_grid
+from keras_sparse.int8 import on_grid
 
 FORMS = {"Conv": "ConvInteger", "MatMul": "MatMulInteger", "Gemm": "MatMulInteger"}
 WEIGHTED = (*FORMS, "ConvTranspose", "LSTM", "GRU", "RNN")
@@ -48,7 +48,7 @@ class _Rewrite:
         """Rewrites `node`, or says why not."""
         weights = self.graph.constants.get(node.input[1])
         if node.op_type not in FORMS:
-            split = None if weights is None or node.op_type != "ConvTranspose" else on_grid(weights, 1)
+            split = None if weights is None or node.op_type != "ConvTranspose" else on_grid(weights, (1,))
             if split is not None:
                 self.dequantize(node, *split)
             return f"ONNX has no {node.op_type} of integers{', its int8 weights are made float' if split else ''}"
@@ -60,7 +60,7 @@ class _Rewrite:
         bias = node.input[2] if len(node.input) > 2 and node.input[2] else None
         convolution = node.op_type == "Conv"
         axis = 0 if convolution else weights.ndim - 1
-        split = on_grid(weights, axis)
+        split = on_grid(weights, (axis,))
         if split is None:
             return "its weights do not lie on an int8 grid of one scale per output channel"
         if any(each.shape == weights.shape and np.allclose(each, weights) for each in self.unread):
@@ -70,7 +70,7 @@ class _Rewrite:
 
     def rewrite(self, node, bias, axis, split, after_channels):
         """`split` are int8 values and their scales; `after_channels` counts the axes after that of the channels."""
-        values, scale = split
+        values, scale = split[0], split[1].ravel()
         kernel, out, name = node.input[1], node.output[0], node.name
         shape = (-1, *[1] * after_channels)
         source, source_scale, zero_point = self.input(node)
@@ -98,7 +98,7 @@ class _Rewrite:
 
     def dequantize(self, node, values, scale):
         """Stores the weights of a transposed convolution as int8, and converts them before it."""
-        kernel = node.input[1]
+        kernel, scale = node.input[1], scale.ravel()
         parts = [self.graph.constant(f"{kernel}/{part}", v) for part, v in (("int", values), ("scale", scale))]
         zeros = self.graph.constant(f"{kernel}/zero_point", np.zeros(scale.shape, np.int8))
         made = f"{parts[0]}/dequantized"

@@ -2,8 +2,8 @@
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 
+from keras_sparse.exporting import onnx_file
 from keras_sparse.targets.network import (
     CONV,
     DENSE,
@@ -38,12 +38,7 @@ DEPTHWISE_CHANNELS = 1
 
 def read(path):
     """The `Network` of a file, without a graph. Raises ValueError for what is not an `.onnx` file."""
-    try:
-        model = onnx.load(str(path))
-    except DecodeError as error:
-        raise ValueError(f"{path} is not an .onnx file, or is damaged: {error}") from error
-    if not model.graph.node:
-        raise ValueError(f"{path} is not an .onnx file: its graph is empty")
+    model = onnx_file.load(path)
     found = _Reader(model.graph)
     layers = tuple(layer for node in model.graph.node if (layer := found.layer(node)) is not None)
     return Network(layers, no_graph_because="only .tflite files run in LiteRT")

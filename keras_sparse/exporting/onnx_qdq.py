@@ -9,13 +9,10 @@ import numpy as np
 from onnx import helper
 
 from keras_sparse.exporting.onnx_graph import Graph
-from keras_sparse.int8 import LEVELS, WEIGHT_MAX
+from keras_sparse.int8 import GRID_TOLERANCE, LEVELS, on_grid
 
 MOVES = ("MaxPool", "GlobalMaxPool", "Pad", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice")
 """Operations that only move values: their output has the Q/DQ pair of their input."""
-
-GRID_TOLERANCE = 1e-5
-"""Relative distance up to which folded weights count as lying on their int8 grid: a few roundings of float32."""
 
 
 def quantize(graph):
@@ -107,10 +104,10 @@ class _Rewrite(Graph):
             if values is None or before is None or before.op_type != "DequantizeLinear":
                 continue
             axis = 0 if node.op_type == "Conv" else values.ndim - 1
-            split = on_grid(values, axis)
+            split = on_grid(values, (axis,))
             if split is None:
                 continue
-            weights, scale = split
+            weights, scale = split[0], split[1].ravel()
             if len(node.input) > 2:
                 bias = self.constants[node.input[2]]
                 step = (self.constants[before.input[1]] * scale).astype(np.float32)
@@ -131,15 +128,3 @@ class _Rewrite(Graph):
         self.nodes.insert(self.nodes.index(node), convert)
         self.made[name] = out, values, scale
         return out
-
-
-def on_grid(values, axis):
-    """`(int8 values, float32 scales)` of weights that lie on a symmetric grid per channel along `axis`, else `None`."""
-    others = tuple(each for each in range(values.ndim) if each != axis)
-    peak = np.abs(values).max(axis=others, keepdims=True)
-    scale = np.where(peak > 0, peak / WEIGHT_MAX, 1.0).astype(np.float32)
-    levels = values / scale
-    rounded = np.rint(levels)
-    if np.abs(levels - rounded).max(initial=0.0) > GRID_TOLERANCE * WEIGHT_MAX:
-        return None
-    return rounded.astype(np.int8), scale.ravel()

@@ -16,6 +16,11 @@ from keras_sparse.runtime import isolated
 ITEMS = 16
 """Inputs that two files are compared on: the lowest, the highest, both at random, and random ones."""
 
+LEGEND = (
+    "constant: channels that are the same for every input; unread: others on which no output depends. All are removed",
+    "but those in the last column. Weights set to 0 only added a constant, which the bias now has.",
+)
+
 WAYS = (("LiteRT", True), ("LiteRT without delegates", False))
 
 
@@ -23,9 +28,10 @@ WAYS = (("LiteRT", True), ("LiteRT without delegates", False))
 class ShrinkReport:
     """Sizes in bytes, multiply-accumulates of one run, and each layer: what was removed, what stays and why.
 
-    `layers` have `name`, `operation`, `channels`, of which `constant` and `removed`; `zeros`, weights that became zero
-    and stay; `stay`, why constant channels stay; `left`, why the layer was not looked into. `verified` names the
-    runtimes in which the outputs are equal bit for bit; it is empty where the file is the same, byte for byte.
+    `layers` have `name`, `operation` and `channels`, of these `constant`, the same for every input, and `unread`, those
+    others on which no output depends; `removed`, of both; `zeros`, weights that were set to zero and stay; `stay`, why
+    constant channels stay; `left`, why the layer was not looked into. `verified` names the runtimes in which outputs
+    are equal bit for bit; it is empty where the file is the same, byte for byte.
     """
 
     file: str
@@ -44,7 +50,7 @@ class ShrinkReport:
 
     @property
     def zeros(self):
-        """Weights that became zero and stay, in all layers."""
+        """Weights that were set to zero and stay, in all layers."""
         return sum(each.zeros for each in self.layers)
 
     def to_dict(self):
@@ -52,17 +58,17 @@ class ShrinkReport:
 
     def __str__(self):
         rows = [
-            (each.name, each.operation, each.channels, each.constant, each.removed, each.zeros, each.stay or each.left)
+            (each.name, each.operation, _counts(each), each.constant, each.unread, each.zeros, _said(each))
             for each in self.layers
             if each.constant or each.removed or each.zeros or each.left
         ]
-        columns = ["output", "operation", "channels>", "constant>", "removed>", "free zeros>", "what stays, and why"]
-        lines = [tables.render(tables.build(None, columns, rows))] if rows else []
+        columns = ["output of", "operation", "channels>", "constant>", "unread>", "weights set to 0>", "why not more"]
+        lines = [tables.render(tables.build(None, columns, rows)), *LEGEND] if rows else []
         lines += [f"{self.file}: {note}" for note in self.notes]
         lines.append(
-            f"{self.file}: {self.removed} channels removed, {self.zeros} free zeros, "
+            f"{self.file}: {self.removed} channels removed, {self.zeros} weights set to 0, "
             f"{tables.size(self.bytes_before)} -> {tables.size(self.bytes_after)}, "
-            f"{self.macs_before / 1e6:.2f} -> {self.macs_after / 1e6:.2f} million multiply-accumulates"
+            f"{self.macs_before:,} -> {self.macs_after:,} multiply-accumulates"
         )
         lines.append(
             f"equal bit for bit on {ITEMS} inputs in {' and '.join(self.verified)}" if self.verified else "unchanged"
@@ -70,7 +76,15 @@ class ShrinkReport:
         return "\n".join(lines)
 
 
-def shrink(src, dst):
+def _counts(layer):
+    return f"{layer.channels} -> {layer.channels - layer.removed}" if layer.removed else str(layer.channels)
+
+
+def _said(layer):
+    return f"not looked into: {layer.left}" if layer.left else layer.stay
+
+
+def shrink(src, dst, in_place=False):
     """Removes the int8 channels that are the same for every input from a `.tflite` file; its outputs stay the same.
 
     A channel is constant if the interval of its accumulator, from what its inputs can be, is rounded to one level by
@@ -80,8 +94,8 @@ def shrink(src, dst):
         bias += (c - zero point) * sum of w over the kernel
 
     where padding does not make that another sum at the border. A channel that then nothing reads is removed, with all
-    that only it needs. Weights that become zero in layers that stay are free zeros. Graph inputs and outputs keep their
-    shapes. What cannot be proved is left as it is; the report says what, and why.
+    that only it needs; the weights that read others become zero. Graph inputs and outputs keep their shapes. What
+    cannot be proved is left as it is; the report says what, and why.
 
     XNNPACK rounds all channels alike. LiteRT's own kernels, which run without delegates, do not: DEPTHWISE_CONV_2D
     takes channels by 8, MEAN (that keeps dimensions), MUL and QUANTIZE by 16, and round the rest otherwise. So channels
@@ -92,14 +106,16 @@ def shrink(src, dst):
     unless all outputs are equal bit for bit. Where nothing is found, `dst` has the bytes of `src`.
 
     Args:
-        src: a `.tflite` file. Only int8 activations with int8 weights are looked into.
-        dst: where to; may be `src`.
+        src: a `.tflite` file. Only int8 activations with int8 weights are looked into. Weights that are stored sparse
+            keep their form.
+        dst: where to.
+        in_place: whether `dst` may be `src`, which then is replaced as a whole, once all is verified.
 
     Returns:
         A `ShrinkReport`: printable, `.to_dict()`.
 
     Raises:
-        ValueError: `src` is no `.tflite` file, or is damaged.
+        ValueError: `src` is no `.tflite` file, or is damaged; or `dst` is `src`, without `in_place`.
         ExportError: outputs differ.
         RuntimeFailure: a runtime does not load or run one of the files.
 
@@ -122,6 +138,8 @@ def shrink(src, dst):
         raise FileNotFoundError(f"There is no file {src}")
     if not dst.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {dst.parent} to write {dst.name} to.")
+    if not in_place and dst.exists() and dst.samefile(src):
+        raise ValueError(f"A file replaces itself with in_place=True only. Received: {src} and {dst}")
     data = src.read_bytes()
     try:
         shrunk = tflite_shrink.shrink(data)

@@ -59,6 +59,8 @@ def emit(what, target, encoding):
                 hybrid = tensor.name not in what.unread and not sparse_kernels & graph.readers(indices[tensor.name])
                 indices[tensor.name] = tflite_weights.store_int8(graph, indices[tensor.name], axis, hybrid)
     _name_inputs(graph.model, what.model)
+    for name, index in indices.items():
+        graph.tensors[index].name = name.encode()  # the converter's names say nothing to who reads the file
     reasons = encoder.encode(graph, dict.fromkeys(indices.values()), sparse_kernels)
     named = {name: reasons[index] for name, index in indices.items()}
     return Emitted(tflite_model.dump(graph.model), tuple(tensors), named)

@@ -13,12 +13,8 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_sparse.encoding import csr
 from keras_sparse.exporting import tflite_sparse
 from keras_sparse.exporting.tflite_model import text
-
-SPARSE_FULLY_CONNECTED = 8
-"""The version of FULLY_CONNECTED that has sparse weights; XNNPACK, which has no such kernel, leaves it alone."""
-
-MOST_BLOCKS = 255
-"""Blocks that the hybrid kernel can count in a row, and the highest index of one: both are 8 bits."""
+from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
+from keras_sparse.targets.tflite_limits import KERNELS, VERSION, densified_fault
 
 BLOCKS = ((1, 1), (1, 2), (1, 4), (1, 8), (1, 16), (2, 1), (4, 1), (8, 1), (16, 1), (4, 4))
 """Blocks that a densified tensor is tried with; the smallest result is taken."""
@@ -45,6 +41,12 @@ class Weight:
     kinds: tuple[str, ...]
     arithmetic: str
 
+    @property
+    def scheme(self):
+        """As targets see it: what is dequantized first counts as float16."""
+        floats = FLOAT32 if self.values.dtype == "float32" else FLOAT16
+        return {"int8": INT8, "hybrid": INT8_WEIGHTS, "float": floats}[self.arithmetic]
+
 
 class Dense:
     """All values, in order."""
@@ -68,27 +70,16 @@ class Densified:
 
     def refusal(self, weight):
         """Why the runtime would not load or not run it, or `None`."""
-        if not weight.values.any():
-            return "a tensor of zeros alone has no data to store"
         if weight.values.ndim < 2:
             return "only matrices and kernels are stored sparse"
-        if weight.arithmetic == "hybrid":
-            return "LiteRT does not load hybrid operations with DENSIFY"
-        if "CONV_3D" in weight.kinds:
-            return "LiteRT computes CONV_3D wrongly behind DENSIFY"
-        if weight.arithmetic == "int8" and set(weight.kinds) != {"CONV_2D"}:
-            return f"LiteRT loads int8 DENSIFY before CONV_2D only. Received: {', '.join(sorted(set(weight.kinds)))}"
-        return None
-
-    def encoded(self, weight):
-        blocks = (block for block in BLOCKS if csr.fits(weight.values.shape, block))
-        return min((csr.encode(weight.values, block) for block in blocks), key=lambda made: made.nbytes)
+        faults = (densified_fault(kind, weight.scheme) for kind in weight.kinds)
+        return next((fault for fault in faults if fault is not None), None)
 
     def size(self, weight):
-        return self.encoded(weight).nbytes + UNPACKED
+        return smallest(weight.values).nbytes + UNPACKED
 
     def write(self, graph, weight):
-        tensor, made = graph.tensors[weight.index], self.encoded(weight)
+        tensor, made = graph.tensors[weight.index], smallest(weight.values)
         name = f"{text(tensor.name)}/sparse"
         sparse = graph.add_tensor(name, made.shape, made.data.dtype.name, tensor.quantization, made.data.tobytes())
         graph.tensors[sparse].sparsity = tflite_sparse.parameters(made)
@@ -101,8 +92,9 @@ class Densified:
 class Blocks:
     """Blocks of one output by some inputs, in FULLY_CONNECTED kernels of LiteRT's own that skip blocks of zeros."""
 
-    def __init__(self, cols, dtype):
-        self.block, self.dtype, self.name = (1, cols), dtype, f"block 1x{cols}"
+    def __init__(self, scheme, dtype):
+        self.kernel, self.dtype = KERNELS[scheme], dtype
+        self.block, self.name = (1, self.kernel.width), f"block 1x{self.kernel.width}"
 
     def refusal(self, weight):
         """Why the runtime would compute something else, or `None`."""
@@ -111,18 +103,11 @@ class Blocks:
         if weight.values.dtype != self.dtype or any(op.inputs[1] != weight.index for op in weight.operators):
             return f"the kernel takes {self.dtype} weights as they are stored"
         inputs = weight.values.shape[-1]
-        if inputs % self.block[1]:
-            return f"{inputs} inputs are no multiple of {self.block[1]}, and LiteRT drops the rest"
-        if not weight.values.any():
-            return "a tensor of zeros alone has no data to store"
-        if weight.arithmetic == "hybrid":
+        fault = self.kernel.fault(inputs)
+        if fault is None:
             made = csr.encode(weight.values, self.block)
-            most = int(np.diff(made.segments.astype(int)).max())
-            if most > MOST_BLOCKS or inputs > (MOST_BLOCKS + 1) * self.block[1]:
-                return (
-                    f"the hybrid kernel counts blocks in 8 bits. Received: {inputs} inputs, {most} blocks in an output"
-                )
-        return None
+            fault = self.kernel.fault(inputs, int(np.diff(made.segments.astype(int)).max()))
+        return fault
 
     def size(self, weight):
         return csr.encode(weight.values, self.block).nbytes + TABLES
@@ -133,9 +118,19 @@ class Blocks:
         graph.set_constant(weight.index, made.data)
         tensor.shape, tensor.sparsity = [*made.shape], tflite_sparse.parameters(made)
         for operator in weight.operators:
-            graph.set_version(operator, SPARSE_FULLY_CONNECTED)
+            graph.set_version(operator, VERSION)
+
+
+def smallest(values):
+    """The `CSR` of `values` in the blocks that take the fewest bytes."""
+    blocks = (block for block in BLOCKS if csr.fits(values.shape, block))
+    return min((csr.encode(values, block) for block in blocks), key=lambda made: made.nbytes)
 
 
 DENSE, DENSIFIED = Dense(), Densified()
-BLOCK_KERNELS = {"int8": Blocks(16, "int8"), "hybrid": Blocks(16, "int8"), "float": Blocks(4, "float32")}
+BLOCK_KERNELS = {
+    "int8": Blocks(INT8, "int8"),
+    "hybrid": Blocks(INT8_WEIGHTS, "int8"),
+    "float": Blocks(FLOAT32, "float32"),
+}
 """arithmetic -> the block kernel for it."""

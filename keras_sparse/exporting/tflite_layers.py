@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_sparse.exporting import tflite_kernels
+from keras_sparse.exporting.tflite_kernels import Kernel
 from keras_sparse.exporting.tflite_model import TYPES
 from keras_sparse.exporting.tflite_rounding import INT32, LIMITS
 
@@ -44,7 +46,7 @@ class Layer:
     activation: int
     inputs: np.ndarray  # for DEPTHWISE_CONV_2D the input channel of each output channel
     columns: int  # outputs of one channel; the batch counts as 1 where it is free
-    size: tuple[int, ...]  # of the weights as they are stored
+    kernel: Kernel  # the weights as they are stored
 
     @property
     def depthwise(self):
@@ -52,9 +54,16 @@ class Layer:
 
     def stored(self, outputs, inputs):
         """The weights of the channels in two masks as the file stores them."""
+        size = self.kernel.values.shape
         if self.depthwise:
-            return np.moveaxis(self.weights[outputs].reshape(-1, *self.size[1:3]), 0, 2)[None]
-        return self.weights[outputs][:, :, inputs].reshape(outputs.sum(), *self.size[1:-1], -1)
+            return np.moveaxis(self.weights[outputs].reshape(-1, *size[1:3]), 0, 2)[None]
+        return self.weights[outputs][:, :, inputs].reshape(outputs.sum(), *size[1:-1], -1)
+
+    @property
+    def channels_at_once(self):
+        """Input channels of which a multiple must be left, so that their taps fill the blocks of the weights."""
+        block = self.kernel.inputs_at_once()
+        return block // math.gcd(block, self.weights.shape[1])
 
     def spread(self, values):
         """Values of input channels as weights meet them: (outputs or 1, 1, inputs)."""
@@ -127,11 +136,13 @@ def _layer(graph, operator):
         raise NotUnderstoodError("its activations do not have one scale")
     if any(graph.tensors[each].isVariable or not (shape(graph, each) or [0])[-1] for each in (source, result)):
         raise NotUnderstoodError("the number of its channels is not fixed")
-    if graph.tensors[kernel].sparsity is not None:
-        raise NotUnderstoodError("its weights are stored sparse")
-    values = graph.constant(kernel) if is_int8(graph, kernel) else None
-    if values is None:
+    try:
+        found = tflite_kernels.find(graph, kernel) if is_int8(graph, kernel) else None
+    except ValueError as error:
+        raise NotUnderstoodError(f"its weights are stored sparse: {error}") from error
+    if found is None:
         raise NotUnderstoodError("its weights are not an int8 constant")
+    values = found.values
     if options is None or options.fusedActivationFunction not in LIMITS:
         raise NotUnderstoodError("its activation is not known")
     weights, windows, inputs = _arranged(graph, operator, kind, values)
@@ -140,7 +151,7 @@ def _layer(graph, operator):
     return Layer(
         operator, kind, source, result, weights, _bias(graph, operator, len(weights)), windows,
         scale * scales / result_scale, source_zero, result_scale, result_zero, options.fusedActivationFunction, inputs,
-        math.prod(n or 1 for n in shape(graph, result)[:-1]), values.shape,
+        math.prod(n or 1 for n in shape(graph, result)[:-1]), found,
     )  # fmt: skip
 
 

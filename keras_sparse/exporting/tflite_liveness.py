@@ -17,6 +17,9 @@ COLUMN = "a matrix times a vector keeps 4 outputs and 8 inputs, fewer go through
 BLOCKS = "without delegates, LiteRT rounds whole groups of 8 or 16 channels otherwise than the rest"
 # Channels of whole groups must stay in whole groups, and the rest in the rest.
 
+INPUT_BLOCKS = "its weights are stored in blocks, and inputs must fill them"
+"""Of the operation that reads the channels."""
+
 COLUMN_OUTPUTS, COLUMN_INPUTS = 4, 8
 
 
@@ -109,7 +112,7 @@ class Channels:
                     changed |= self._keep(layer.source, np.flatnonzero(read & still), stays)
 
     def _keep_a_last_one(self):
-        """Whether a tensor would have lost all its channels, or a layer so many that another kernel takes it."""
+        """Whether a tensor would have lost all its channels, or a layer so many that its kernel does not fit."""
         for place, operator in reversed([*enumerate(self._graph.operators)]):
             for tensor in self._start.keys() & set(map(int, operator.outputs)):
                 if self._keep_some(tensor, 0, len(self._known[tensor][0]), 1, LAST):
@@ -121,6 +124,11 @@ class Channels:
                 if self._keep_some(layer.result, 0, outputs, min(COLUMN_OUTPUTS, outputs), COLUMN):
                     return True
                 if self._keep_some(layer.source, 0, inputs, least, COLUMN):
+                    return True
+            if layer is not None and layer.channels_at_once > 1:
+                inputs, step = layer.weights.shape[2], layer.channels_at_once
+                count = -(-int(self.kept(layer.source).sum()) // step) * step
+                if self._keep_some(layer.source, 0, inputs, count, f"{title(self._graph, place)}: {INPUT_BLOCKS}"):
                     return True
         return False
 

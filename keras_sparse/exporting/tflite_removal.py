@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 
+from keras_sparse.exporting import tflite_kernels
 from keras_sparse.exporting import tflite_links as links
 from keras_sparse.exporting.tflite_layers import NONE, grid
 
@@ -32,9 +33,12 @@ def write(graph, layers, channels):
 
 
 def _write_layer(graph, layer, outputs, inputs):
-    operator, kernel = layer.operator, int(layer.operator.inputs[1])
-    quantization = graph.tensors[kernel].quantization
-    _replace(graph, operator, 1, layer.stored(outputs, inputs), _sliced(quantization, outputs))
+    operator, kernel, values = layer.operator, layer.kernel, layer.stored(outputs, inputs)
+    quantization = _sliced(graph.tensors[kernel.read].quantization, outputs)
+    if kernel.block is None:
+        _replace(graph, operator, 1, values, quantization)
+    elif not np.array_equal(values, kernel.values):
+        tflite_kernels.write(graph, kernel, values, quantization)
     bias = layer.bias[outputs].astype(np.int32)
     if len(operator.inputs) > 2 and operator.inputs[2] != NONE:
         index = int(operator.inputs[2])

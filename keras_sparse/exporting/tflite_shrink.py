@@ -17,14 +17,16 @@ UNIT = (-1.0, 1.0)
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer: its output channels, how many of them are constant and how many were removed, the weights that became
-    zero and stay, and why constant channels stay (empty if none does). `left` is why a layer was not looked into.
+    """One layer: its output channels; how many of them are constant, and on how many others no output depends; how
+    many of both were removed; the weights that were set to zero and stay; and why constant channels stay (empty if none
+    does). `left` is why a layer was not looked into.
     """
 
     name: str
     operation: str
     channels: int
     constant: int
+    unread: int
     removed: int
     zeros: int
     stay: str
@@ -81,7 +83,7 @@ def _reports(graph, layers, left, known, channels, before):
         kind, name = graph.name(graph.operators[place]), output_name(graph, place)
         if place in left:
             size = tflite_layers.shape(graph, int(graph.operators[place].outputs[0])) or (0,)
-            reports.append(LayerReport(name, kind, size[-1] or 0, 0, 0, 0, "", left[place]))
+            reports.append(LayerReport(name, kind, size[-1] or 0, 0, 0, 0, 0, "", left[place]))
             continue
         layer = layers[place]
         kept, read = channels.kept(layer.result), channels.kept(layer.source)
@@ -89,8 +91,8 @@ def _reports(graph, layers, left, known, channels, before):
         causes = Counter(channels.cause(layer.result, each) for each in np.flatnonzero(constant & kept))
         old, new = (np.count_nonzero(_part(layer, each, kept, read)) for each in (before[place], layer.weights))
         stay = "; ".join(f"{count} stay: {cause}" for cause, count in causes.items())
-        removed = int((~kept).sum())
-        reports.append(LayerReport(name, kind, len(kept), int(constant.sum()), removed, int(old - new), stay, ""))
+        counts = [int(each.sum()) for each in (constant, ~constant & ~kept, ~kept)]
+        reports.append(LayerReport(name, kind, len(kept), *counts, int(old - new), stay, ""))
     return tuple(reports)
 
 

@@ -25,6 +25,10 @@ DTYPES = {
 MASK_OVERHEAD = 512
 """Bytes that HDF5 takes for a second dataset, beside its content: a mask that saves less is not worth it."""
 
+SMALL = 1 << 16
+"""Bytes of a file up to which what HDF5 takes by itself may outweigh what masks save: of more than eight datasets it
+keeps an index, of about a kilobyte."""
+
 LIBVER = ("v108", "v108")
 """The HDF5 format since 1.8: its metadata carry checksums, and it is compact."""
 
@@ -43,6 +47,11 @@ def write(variables: Sequence[Stored], sparse: bool = True) -> bytes:
     Args:
         sparse: whether variables may be stored with a mask.
     """
+    data = _file(variables, sparse)
+    return min(data, _file(variables, False), key=len) if sparse and len(data) <= SMALL else data
+
+
+def _file(variables: Sequence[Stored], sparse: bool) -> bytes:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver=LIBVER) as file:
         file.attrs["format"], file.attrs["version"] = np.bytes_(FORMAT), np.int64(VERSION)

@@ -7,15 +7,7 @@ from collections.abc import Sequence
 from keras_sparse.pattern import Block
 from keras_sparse.targets.evidence import MEASURED, Evidence
 from keras_sparse.targets.network import DENSE, FLOAT16, FLOAT32, INT8, INT8_WEIGHTS, Layer
-
-WIDTH = {FLOAT32: 4, INT8: 16, INT8_WEIGHTS: 16}
-"""Inputs in a block of one output channel, by scheme."""
-
-VERSION = 8
-"""Of FULLY_CONNECTED: the one that the delegate leaves to TFLite. With any other, XNNPACK takes blocks for dense."""
-
-HYBRID_INPUTS, HYBRID_BLOCKS = 4096, 255
-"""The hybrid kernel keeps the number of a block, and how many a row has, in one byte each."""
+from keras_sparse.targets.tflite_limits import KERNELS
 
 CANDIDATES = (0.9, 0.95)
 """Sparsities that are advised: the first one at which no condition is slower than dense, else the last one."""
@@ -83,16 +75,12 @@ def refusal(layer: Layer) -> str | None:
         return f"TFLite has block kernels for FULLY_CONNECTED only, not for {layer.type}"
     if layer.scheme == FLOAT16:
         return "float16 weights are made float32 when the file is loaded, and no block kernel reads them"
-    width = WIDTH[layer.scheme]
-    if layer.cols % width:
-        return f"the {layer.scheme} block kernel takes a multiple of {width} inputs; the layer has {layer.cols}"
-    if layer.scheme == INT8_WEIGHTS and layer.cols > HYBRID_INPUTS:
-        return f"the int8-weights block kernel is wrong above {HYBRID_INPUTS} inputs; the layer has {layer.cols}"
-    if layer.scheme == INT8_WEIGHTS and layer.zeros and layer.kept is not None:
-        fullest = int(layer.kept.reshape(layer.rows, -1, width).any(-1).sum(-1).max(initial=0))
-        if fullest > HYBRID_BLOCKS:
-            return f"the int8-weights block kernel counts up to {HYBRID_BLOCKS} blocks a row; one row keeps {fullest}"
-    return None
+    taken = KERNELS[layer.scheme]
+    fault = taken.fault(layer.cols)
+    if fault is None and layer.zeros and layer.kept is not None:
+        fullest = layer.kept.reshape(layer.rows, -1, taken.width).any(-1).sum(-1).max(initial=0)
+        fault = taken.fault(layer.cols, int(fullest))
+    return fault
 
 
 def not_worth_it(layer: Layer) -> str | None:
@@ -136,10 +124,10 @@ def pattern(layer: Layer, evidence: tuple[Evidence, ...]) -> Block:
     """The blocks of the layer's kernel, at the sparsity that is advised."""
     for sparsity in CANDIDATES:
         if all((each.gain(sparsity) or 0.0) >= 1.0 for each in evidence):
-            return Block((1, WIDTH[layer.scheme]), sparsity)
-    return Block((1, WIDTH[layer.scheme]), CANDIDATES[-1])
+            return Block((1, KERNELS[layer.scheme].width), sparsity)
+    return Block((1, KERNELS[layer.scheme].width), CANDIDATES[-1])
 
 
 def kernel(layer: Layer) -> str:
     """The name of the block kernel."""
-    return f"TFLite block kernel 1x{WIDTH[layer.scheme]}, {layer.scheme}"
+    return f"TFLite block kernel 1x{KERNELS[layer.scheme].width}, {layer.scheme}"

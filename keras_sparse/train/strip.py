@@ -4,14 +4,12 @@ from dataclasses import dataclass
 
 import keras
 
+from keras_sparse.int8 import on_grid
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.train import expand, graph, kernels, roles
 from keras_sparse.train.fake_quant import quantize_activation
 from keras_sparse.train.ranges import ActivationRange
 from keras_sparse.train.wrapper import QuantizedWeights
-
-GRID_TOLERANCE = 1e-6
-"""Relative distance from the int8 grid up to which a kernel counts as lying on it: rounding of float32."""
 
 
 @keras.saving.register_keras_serializable(package="keras_sparse")
@@ -182,6 +180,5 @@ def fixed_ranges(model):
 
 def _tensor(kernel, int8):
     values = keras.ops.convert_to_numpy(kernel.variable)
-    quantized = _on_grid(kernel)
-    far = abs(quantized.dense() - values) > GRID_TOLERANCE * abs(values).max(initial=0.0)
-    return quantized if int8 and not far.any() else SparseTensor(kernel.path, values, None, kernel.layout)
+    split = on_grid(values, kernel.layout.channel_axes) if int8 else None
+    return SparseTensor(kernel.path, *(split or (values, None)), kernel.layout)

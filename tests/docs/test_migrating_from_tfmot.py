@@ -35,23 +35,24 @@ def test_fewer_than_ten_lines_change(scripts: tuple[str, str]) -> None:
     assert f"{NUMBERS[gone].capitalize()} lines go, {NUMBERS[new]} come" in text
 
 
-def run(script: str, folder: Path) -> Path:
+def start(script: str, folder: Path) -> subprocess.Popen[str]:
+    folder.mkdir()
     (folder / "script.py").write_text(script, encoding="utf-8")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, str(folder / "script.py")]
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    return folder / "model.tflite"
+    with open(folder / "errors", "w", encoding="utf-8") as errors:
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=errors, stderr=errors, text=True)
 
 
 @pytest.mark.slow
 def test_both_scripts_run(scripts: tuple[str, str], tmp_path: Path) -> None:
     pytest.importorskip("tf_keras", reason="tf_keras is not installed")
     pytest.importorskip("tensorflow_model_optimization", reason="TFMOT is not installed")
-    found = []
-    for name, script in zip(("before", "after"), scripts, strict=True):
-        (tmp_path / name).mkdir()
-        found.append(ks.sparsity(run(script, tmp_path / name)))
+    folders = [tmp_path / name for name in ("before", "after")]
+    running = [start(script, folder) for script, folder in zip(scripts, folders, strict=True)]
+    ended = [each.wait() for each in running]
+    assert ended == [0, 0], [(folder / "errors").read_text(encoding="utf-8")[-3000:] for folder in folders]
+    found = [ks.sparsity(folder / "model.tflite") for folder in folders]
     theirs, ours = ([kernel.sparsity for kernel in report.kernels] for report in found)
     assert len(theirs) == len(ours) == 2
     np.testing.assert_allclose(ours, 0.8, atol=0.01)

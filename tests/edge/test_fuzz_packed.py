@@ -22,7 +22,7 @@ def test_the_seed_is_a_packed_file_of_everything() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed")
 def test_the_fuzzer_finds_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, str(HERE / "fuzz_packed.py"), "-runs=5000", "-seed=1", "-max_len=4096"]
+    command = [sys.executable, str(HERE / "fuzz_packed.py"), "-runs=2000", "-seed=1", "-max_len=4096"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr[-3000:]
-    assert "Done 5000 runs" in ran.stderr
+    assert "Done 2000 runs" in ran.stderr

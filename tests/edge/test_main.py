@@ -143,7 +143,17 @@ def test_a_missing_file_is_one_line(files: tuple[str, str], capfd: pytest.Captur
     assert main([files[0] + ".none", files[1]]) == 2
     err = capfd.readouterr().err
     assert err.count("\n") == 2
-    assert err.count("keras-sparse-edge: error: ") == err.count("No such file") == 2
+    assert err.splitlines() == [
+        f"keras-sparse-edge: error: there is no file {files[1]} .none",
+        f"keras-sparse-edge: error: there is no file {files[0]}.none",
+    ]
+
+
+def test_a_folder_in_place_of_a_file_is_one_line(
+    files: tuple[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([files[0], str(tmp_path)]) == 2
+    assert capfd.readouterr().err == f"keras-sparse-edge: error: {tmp_path}: Is a directory\n"
 
 
 @pytest.mark.parametrize(

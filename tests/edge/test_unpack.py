@@ -33,10 +33,16 @@ def test_damage_is_one_line(paths: tuple[Path, Path], capsys: pytest.CaptureFixt
     assert main(["unpack", str(paths[0]) + ".none", str(paths[1])]) == 2
     err = capsys.readouterr().err.splitlines()
     assert err[0].startswith(f"keras-sparse-edge: error: {paths[0]}: the file is damaged or cut")
-    assert "No such file" in err[1]
+    assert err[1] == f"keras-sparse-edge: error: there is no file {paths[0]}.none"
     assert paths[1].read_bytes() == b"as it was"
     with pytest.raises(SystemExit):
         main(["unpack", "one"])
+
+
+def test_a_missing_folder_is_named(paths: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    original = paths[0].parent / "none" / "m.tflite"
+    assert main(["unpack", str(paths[0]), str(original)]) == 2
+    assert capsys.readouterr().err == f"keras-sparse-edge: error: there is no folder {original.parent} for {original}\n"
 
 
 def test_numpy_and_the_standard_library_are_enough(paths: tuple[Path, Path], edge_folder: Path) -> None:

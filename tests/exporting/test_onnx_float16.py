@@ -8,7 +8,7 @@ from keras import layers
 from onnx import numpy_helper
 
 from keras_sparse.exporting import onnx as emitting
-from keras_sparse.exporting import onnx_float16
+from keras_sparse.exporting import onnx_float16, onnx_forms
 from keras_sparse.exporting.check import ExportError
 from keras_sparse.exporting.onnx_float16 import Narrowed
 from keras_sparse.runtime import isolated
@@ -19,7 +19,7 @@ def emitted(model, folder):
     """The path of the float16 file, and what was narrowed."""
     proto = emitting.build(stripped(model).model)
     narrowed = onnx_float16.to_float16(proto)
-    data = emitting.checked(proto).SerializeToString()
+    data = onnx_forms.checked(proto).SerializeToString()
     (folder / "m.onnx").write_bytes(data)
     return folder / "m.onnx", narrowed
 

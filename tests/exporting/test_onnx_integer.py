@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 import keras_sparse as ks
-from keras_sparse.exporting import check, onnx_file, onnx_integer
+from keras_sparse.exporting import check, onnx_file, onnx_forms, onnx_integer
 from keras_sparse.exporting import onnx as emitting
 from keras_sparse.exporting.onnx_kernels import kernels
 from keras_sparse.runtime import isolated
@@ -33,7 +33,7 @@ def emitted(model, folder):
     """The path of the file, and what stays float."""
     proto = emitting.build(stripped(model).model)
     reasons = onnx_integer.to_integer(proto)
-    data = emitting.checked(proto).SerializeToString()
+    data = onnx_forms.checked(proto).SerializeToString()
     path = folder / "m.onnx"
     path.write_bytes(data)
     return path, reasons

@@ -6,32 +6,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from onnx import TensorProto, helper, numpy_helper
 
 from keras_sparse.exporting import onnx_fold, onnx_qdq
-
-
-class TestOnGrid:
-    @given(
-        hnp.arrays(np.int8, hnp.array_shapes(min_dims=2, max_dims=4, max_side=5), elements=st.integers(-127, 127)),
-        st.integers(0, 3),
-        st.floats(2.0**-13, 10, width=32),
-    )
-    def test_values_on_a_grid_come_back(self, levels, axis, step):
-        axis %= levels.ndim
-        others = tuple(a for a in range(levels.ndim) if a != axis)
-        # What training guarantees: some weight of each channel is at the end of the grid, or all are 0.
-        peak = np.abs(levels.astype(int)).max(axis=others, keepdims=True)
-        levels = np.where((peak > 0) & (np.abs(levels.astype(int)) == peak), np.sign(levels) * 127, levels)
-        values, scale = onnx_qdq.on_grid(levels.astype(np.float32) * np.float32(step), axis)
-        np.testing.assert_array_equal(values, levels)
-        assert scale.shape == (levels.shape[axis],)
-
-    def test_values_off_the_grid_are_not_quantized(self):
-        assert onnx_qdq.on_grid(np.random.default_rng(0).normal(size=(4, 9)).astype(np.float32), 0) is None
 
 
 def pair(name, source, scale, zero_point=0):

@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 import keras_sparse as ks
-from keras_sparse.exporting import check, shrink, tflite_model, tflite_shrink
+from keras_sparse.exporting import check, shrink, tflite_file, tflite_liveness, tflite_model, tflite_shrink
 from keras_sparse.runtime import isolated
 
 DEAD = -100.0
@@ -17,7 +17,7 @@ DEAD = -100.0
 
 
 def samples(model, count=64):
-    return np.random.default_rng(0).normal(size=(count, *model.input.shape[1:])).astype(np.float32)
+    return np.random.default_rng(0).normal(size=(count, *model.inputs[0].shape[1:])).astype(np.float32)
 
 
 def exported(model, path):
@@ -86,6 +86,34 @@ def test_a_report_is_read_by_people_and_machines(small):
     assert "DEPTHWISE_CONV_2D" in str(report)
 
 
+def test_the_table_tells_constant_channels_from_unread_ones(int8_graph, tmp_path):
+    """Of 12 channels none is constant; eight of them nothing reads. Of the next 9, one is constant, and an output."""
+    numbers = np.random.default_rng(0)
+    graph = int8_graph(1, 3, 3, 3)
+    at = graph.layer("CONV_2D", graph.input, numbers.integers(20, 99, (12, 1, 1, 3)), [0] * 12, 0.004)
+    read = np.where(np.arange(12) < 8, 0, numbers.integers(20, 99, (9, 1, 1, 12)))
+    at = graph.layer("CONV_2D", at, read, [0, -(10**7), *[0] * 7], 0.004)
+    report = shrink.shrink(graph.save(tmp_path / "before.tflite", at), tmp_path / "after.tflite")
+    first, second = report.layers
+    assert (first.constant, first.unread, first.removed) == (0, 8, 8)
+    assert (second.constant, second.unread, second.removed) == (1, 0, 0)
+    printed = " ".join(str(report).split())
+    assert "12 -> 4" in printed and "unread: others on which no output depends" in printed
+
+
+def test_a_file_replaces_itself_only_where_that_is_asked_for(small, tmp_path):
+    before, report, after = small
+    path = tmp_path / "model.tflite"
+    path.write_bytes(before.read_bytes())
+    (tmp_path / "link.tflite").symlink_to(path)
+    for dst in (path, tmp_path / "link.tflite"):
+        with pytest.raises(ValueError, match="in_place=True"):
+            shrink.shrink(path, dst)
+    assert path.read_bytes() == before.read_bytes()
+    shrink.shrink(path, path, in_place=True)
+    assert path.read_bytes() == after.read_bytes() and path.stat().st_size == report.bytes_after
+
+
 def test_a_residual_net_with_a_mean_and_a_concatenation(tmp_path):
     inputs = keras.Input((8, 8, 3))
     a = layers.Conv2D(24, 3, padding="same", activation="relu", name="a")(inputs)
@@ -102,6 +130,68 @@ def test_a_residual_net_with_a_mean_and_a_concatenation(tmp_path):
     assert a.stay.startswith("3 stay: FULLY_CONNECTED") and b.stay.startswith("3 stay: CONV_2D") and not c.stay
     assert b.zeros == 3 * 9 * 21 + 18 * 9 * 3  # rows of three dead channels; columns that read three of a
     assert scores.zeros == 3 * 4
+
+
+def prune(layer, zeros=0.75):
+    """Zeros in blocks of one output and 16 inputs, or all over where these do not fit."""
+    kernel, numbers = np.asarray(layer.kernel), np.random.default_rng(1)
+    inputs = kernel.shape[-2]
+    width = 16 if inputs % 16 == 0 else 1
+    kept = numbers.random((*kernel.shape[:-2], inputs // width, kernel.shape[-1])) >= zeros
+    layer.kernel.assign(np.where(kept.repeat(width, -2), kernel, 0.0))
+
+
+def forms(path):
+    """How the file stores its kernels."""
+    return [each.encoding for each in tflite_file.read(path).tensors if each.values.ndim > 1 and each.scale is not None]
+
+
+def test_channels_of_weights_in_sparse_rows_go(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((7, 6, 8)),
+            layers.Conv2D(48, 3, padding="same", activation="relu", name="first"),
+            layers.Conv2D(32, 3, strides=2, activation="relu", name="second"),
+            layers.Flatten(),
+            layers.Dense(5, name="last"),
+        ]
+    )
+    for name in ("first", "second"):
+        prune(model.get_layer(name))
+    silence(model.get_layer("first"), *range(0, 48, 3))
+    silence(model.get_layer("second"), 5)
+    before, after = tmp_path / "before.tflite", tmp_path / "after.tflite"
+    ks.export(model, before, samples=samples(model), quantize="int8", encoding="csr")
+    report = shrink.shrink(before, after)
+    assert [each.split()[0] for each in forms(before)] == [each.split()[0] for each in forms(after)]
+    assert sorted(each.split()[0] for each in forms(after)) == ["csr", "csr", "dense"]
+    assert [(each.removed, each.left) for each in report.layers] == [(16, ""), (1, ""), (0, "")]
+    assert report.bytes_after < report.bytes_before and report.macs_after < 0.7 * report.macs_before
+    assert report.verified == ("LiteRT", "LiteRT without delegates")
+
+
+def test_channels_of_weights_in_blocks_go_by_whole_blocks(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((32,)),
+            layers.Dense(64, activation="relu", name="first"),
+            layers.Dense(48, activation="relu", name="second"),
+            layers.Dense(6, name="last"),
+        ]
+    )
+    for name in ("first", "second", "last"):
+        prune(model.get_layer(name), 0.4)
+    silence(model.get_layer("first"), *range(10, 30))
+    silence(model.get_layer("second"), *range(7))
+    before, after = tmp_path / "before.tflite", tmp_path / "after.tflite"
+    ks.export(model, before, samples=samples(model), quantize="int8", encoding="block")
+    report = shrink.shrink(before, after)
+    assert forms(before) == forms(after) == ["block 1x16"] * 3
+    # The next layer reads 16 at a time: of the dead channels of the first one block goes, of the second none.
+    assert [each.removed for each in report.layers] == [16, 0, 0]
+    assert [20 <= report.layers[0].constant < 32, 7 <= report.layers[1].constant < 16] == [True, True]
+    assert report.layers[0].stay.endswith(tflite_liveness.INPUT_BLOCKS)
+    assert report.bytes_after < report.bytes_before and report.verified
 
 
 def test_what_a_failed_comparison_leaves(small, tmp_path, monkeypatch):
@@ -155,7 +245,7 @@ def test_the_mlperf_files(shared, tmp_path, name):
 @pytest.mark.slow
 def test_a_mobilenet_with_silenced_channels(tmp_path):
     """A third of the batch norms' channels is multiplied by zero: constants, through every depthwise convolution."""
-    model = keras.applications.MobileNet((96, 96, 3), alpha=0.25, weights=None, classes=10)
+    model = keras.applications.MobileNet((64, 64, 3), alpha=0.25, weights=None, classes=10)
     numbers = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):

@@ -14,9 +14,11 @@ from keras import layers
 import keras_sparse as ks
 from keras_sparse.encoding import csr
 from keras_sparse.exporting import tflite_encodings, tflite_file, tflite_model
+from keras_sparse.exporting.check import ExportError
 from keras_sparse.exporting.tflite_encode import weight
-from keras_sparse.exporting.tflite_encodings import BLOCK_KERNELS, DENSIFIED
+from keras_sparse.exporting.tflite_encodings import BLOCK_KERNELS
 from keras_sparse.exporting.tflite_model import Graph
+from keras_sparse.runtime.isolated import RuntimeFailure
 
 
 def sparse(layer, block, zeros, seed=0):
@@ -80,15 +82,16 @@ def test_block_kernels_of_fully_connected(tmp_path, quantize, form, version):
     assert versions(tmp_path / "m.tflite", "FULLY_CONNECTED") == [version]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 7), st.floats(0.0, 0.97), st.sampled_from([None, "int8", "int8-weights"]))
 def test_block_kernels_over_odd_shapes(tmp_path_factory, blocks, outputs, zeros, quantize):
     made = exported(mlp(16 * blocks, outputs, zeros), tmp_path_factory.mktemp("m"), "block", quantize)["d"]
     assert made.encoding.startswith("block")
 
 
-@pytest.mark.parametrize("quantize", [None, "float16", "int8"])
-@pytest.mark.parametrize("block", [(1, 1), (4, 1), (1, 4)])
+@pytest.mark.parametrize(
+    ("quantize", "block"), [(None, (1, 1)), (None, (1, 4)), ("float16", (1, 1)), ("int8", (4, 1)), ("int8", (1, 1))]
+)
 def test_densified_convolutions(tmp_path, quantize, block):
     made = exported(cnn(block=block), tmp_path, "csr", quantize)
     assert made["point"].encoding.startswith("csr") and made["full"].encoding.startswith("csr")
@@ -116,27 +119,50 @@ def test_int8_weights_that_float_operations_read_are_densified_then_dequantized(
 def test_what_litert_would_not_load_stays_dense_with_the_reason(tmp_path, encoding, quantize):
     made = exported(mlp(64, 24, 0.9), tmp_path, encoding, quantize)["d"]
     assert made.encoding == "dense"
-    assert (
-        ("does not load" in made.why) or ("loads int8 DENSIFY before CONV_2D only" in made.why) or "float32" in made.why
+    assert ("does not load" in made.why) or ("for CONV_2D only" in made.why) or "float32" in made.why
+
+
+def volumes(zeros=0.7):
+    model = keras.Sequential([keras.Input((5, 5, 5, 8), name="x"), layers.Conv3D(8, 3, name="d")])
+    sparse(model.get_layer("d"), (1, 1), zeros)
+    return model
+
+
+def images(zeros=0.7):
+    model = keras.Sequential([keras.Input((6, 6, 16), name="x"), layers.Conv2D(16, 3, name="d")])
+    sparse(model.get_layer("d"), (1, 1), zeros)
+    return model
+
+
+class TestRefusalsOfDensify:
+    """They are facts of the runtime: without them it fails in its process, and nothing is written."""
+
+    @pytest.mark.parametrize(
+        ("build", "quantize", "fails"),
+        [
+            (lambda: mlp(64, 24, 0.9), "int8", "failed to prepare"),
+            (lambda: mlp(64, 24, 0.9), "int8-weights", "failed to prepare"),
+            (images, "int8-weights", "failed to prepare"),
+            (volumes, "float16", "differ from the model's|not finite"),
+        ],
+        ids=["int8 Dense", "hybrid Dense", "hybrid Conv2D", "float16 Conv3D"],
     )
+    def test_litert_fails_without_them(self, tmp_path, monkeypatch, build, quantize, fails):
+        model = build()
+        assert exported(model, tmp_path, "csr", quantize)["d"].encoding == "dense"
+        (tmp_path / "m.tflite").unlink()
+        monkeypatch.setattr(tflite_encodings, "densified_fault", lambda operation, scheme: None)
+        with pytest.raises((ExportError, RuntimeFailure), match=fails):
+            exported(model, tmp_path, "csr", quantize)
+        assert not (tmp_path / "m.tflite").exists()
 
-
-def test_what_is_refused_really_fails_in_litert(tmp_path, monkeypatch):
-    """The refusals are facts of the runtime: without them the file is not written."""
-    monkeypatch.setattr(type(DENSIFIED), "refusal", lambda self, weight: None)
-    from keras_sparse.runtime.isolated import RuntimeFailure
-
-    with pytest.raises(RuntimeFailure):
-        exported(mlp(64, 24, 0.9), tmp_path, "csr", "int8")
-    assert not (tmp_path / "m.tflite").exists()
+    def test_conv3d_is_right_from_float32(self, tmp_path):
+        assert exported(volumes(), tmp_path, "csr", None)["d"].encoding == "csr 1x1"
 
 
 @pytest.mark.parametrize("version", [4, 12])
 def test_a_version_that_xnnpack_takes_for_dense_is_not_written(tmp_path, monkeypatch, version):
-    from keras_sparse.exporting.check import ExportError
-    from keras_sparse.runtime.isolated import RuntimeFailure
-
-    monkeypatch.setattr(tflite_encodings, "SPARSE_FULLY_CONNECTED", version)
+    monkeypatch.setattr(tflite_encodings, "VERSION", version)
     with pytest.raises((ExportError, RuntimeFailure)):
         exported(mlp(256, 64, 0.9), tmp_path, "block", "int8-weights")
     assert not (tmp_path / "m.tflite").exists()
@@ -161,15 +187,15 @@ class TestCountsOfTheHybridKernel:
     def test_within(self, inputs, zeros):
         assert self.refusal(inputs, zeros) is None
 
-    @pytest.mark.parametrize(("inputs", "zeros"), [(4096, 0.0), (4112, 0.99), (8192, 0.9)])
-    def test_beyond(self, inputs, zeros):
-        assert "in 8 bits" in self.refusal(inputs, zeros)
+    @pytest.mark.parametrize(
+        ("inputs", "zeros", "said"),
+        [(4096, 0.0, "counts up to 255"), (4112, 0.99, "in 8 bits"), (8192, 0.9, "in 8 bits")],
+    )
+    def test_beyond(self, inputs, zeros, said):
+        assert said in self.refusal(inputs, zeros)
 
     @pytest.mark.parametrize(("inputs", "zeros"), [(4096, 0.5), (4112, 0.99)])
     def test_litert_agrees(self, tmp_path, monkeypatch, inputs, zeros):
-        from keras_sparse.exporting.check import ExportError
-        from keras_sparse.runtime.isolated import RuntimeFailure
-
         monkeypatch.setattr(type(BLOCK_KERNELS["hybrid"]), "refusal", lambda self, weight: None)
         model = mlp(inputs, 4, zeros)
         if inputs <= 4096:
@@ -189,10 +215,25 @@ def weight_of(values, arithmetic, kind="FULLY_CONNECTED"):
     return tflite_encodings.Weight(1, values, (Operator(),), (kind,), arithmetic)
 
 
-@pytest.mark.parametrize("form", [DENSIFIED, BLOCK_KERNELS["float"]])
-def test_zeros_alone_are_not_stored_sparse(form):
-    refused = form.refusal(weight_of(np.zeros((4, 16), np.float32), "float"))
-    assert refused == "a tensor of zeros alone has no data to store"
+@pytest.mark.parametrize(
+    ("build", "encoding", "quantize"),
+    [
+        (images, "csr", None),
+        (images, "csr", "int8"),
+        (images, "csr", "float16"),
+        (lambda zeros: mlp(64, 24, 0.9), "block", None),
+        (lambda zeros: mlp(64, 24, 0.9), "block", "int8"),
+        (lambda zeros: mlp(64, 24, 0.9), "block", "int8-weights"),
+    ],
+)
+def test_zeros_alone_are_stored_sparse_and_run(tmp_path, build, encoding, quantize):
+    """With a bias, so that outputs are not zero."""
+    model = build(1.0)
+    kernel, bias = model.get_layer("d").kernel, model.get_layer("d").bias
+    kernel.assign(np.zeros(kernel.shape))
+    bias.assign(np.arange(bias.shape[0]) - 7.0)
+    made = exported(model, tmp_path, encoding, quantize)["d"]
+    assert made.encoding.startswith(encoding) and made.sparsity == 1 and made.bytes < 200
 
 
 def test_a_weight_knows_how_it_is_read(tmp_path):

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from ai_edge_litert.schema_py_generated import SparsityParametersT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,7 +119,7 @@ def _edit(tensor, **fields):
         (lambda g, op: _edit(g.tensors[op.inputs[1]].quantization, quantizedDimension=3), "not along its output"),
         (lambda g, op: _edit(g.tensors[op.inputs[1]].quantization, zeroPoint=[1, 0, 0]), "zero point"),
         (lambda g, op: _edit(g.tensors[op.inputs[1]].quantization, scale=[0.1, 0.0, 0.2]), "no positive numbers"),
-        (lambda g, op: _edit(g.tensors[op.inputs[1]], sparsity=object()), "stored sparse"),
+        (lambda g, op: _edit(g.tensors[op.inputs[1]], sparsity=SparsityParametersT()), "stored sparse: A tensor of"),
         (lambda g, op: _edit(g.tensors[op.inputs[1]], buffer=0), "not an int8 constant"),
         (lambda g, op: _edit(g.tensors[op.inputs[2]], buffer=0), "bias is not"),
         (lambda g, op: _edit(g.tensors[op.inputs[0]], shape=[1, 4, 4, 4]), "grouped"),

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_sparse.exporting import tflite_layers, tflite_liveness, tflite_model, tflite_ranges, tflite_shrink
+from keras_sparse.exporting.tflite_encode import weight
+from keras_sparse.exporting.tflite_encodings import BLOCK_KERNELS, DENSIFIED
 from keras_sparse.exporting.tflite_model import Graph
 from keras_sparse.runtime import open_session
 
@@ -48,6 +50,16 @@ class Drawn:
         return self.graph.layer(
             kind, self.at, weights, bias, per_channel, activation=activation, **self.grid(), **options
         )
+
+    def store_sparse(self):
+        """Stores weights at random in sparse rows behind DENSIFY, or in blocks, where LiteRT takes them."""
+        graph = self.graph.graph
+        for operator in list(graph.operators):
+            if graph.name(operator) in tflite_layers.KINDS and self.draw(st.booleans()):
+                each = weight(graph, int(operator.inputs[1]))
+                form = DENSIFIED if graph.name(operator) == "CONV_2D" else BLOCK_KERNELS["int8"]
+                if form.refusal(each) is None:
+                    form.write(graph, each)
 
     def conv(self):
         size, count = self.graph.shape(self.at), self.draw(st.sampled_from([1, 5, 8, 16, 19]))
@@ -136,6 +148,7 @@ def outputs(path, arrays):
 def test_what_is_left_of_a_graph_computes_the_same(int8_graph, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("shrunk")
     drawn = Drawn(data, int8_graph)
+    drawn.store_sparse()
     before = drawn.graph.save(folder / "before.tflite", drawn.at)
     arrays = inputs(before)
     shrunk = tflite_shrink.shrink(before.read_bytes())

@@ -144,9 +144,11 @@ def test_both_tolerances_hold(rms, largest, passed):
 
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
 @pytest.mark.parametrize("scheme", ["float16", "int8-weights"])
-def test_a_file_of_a_float_model_is_held_to_its_own_roundings(trained, tmp_path, scheme, suffix):
-    path = ks.export(trained.dense, tmp_path / f"m{suffix}", samples=trained.x, quantize=scheme).path
-    report = verify(path, trained.dense, trained.x)
+def test_a_file_of_a_float_model_is_held_to_its_own_roundings(tmp_path, scheme, suffix):
+    build = [keras.Input((6, 6, 3)), layers.Conv2D(8, 3, activation="relu"), layers.Flatten(), layers.Dense(5)]
+    model = keras.Sequential(build)
+    x = np.random.default_rng(0).normal(size=(64, 6, 6, 3)).astype(np.float32)
+    path = ks.export(model, tmp_path / f"m{suffix}", samples=x, quantize=scheme).path
+    report = verify(path, model, x)
     assert report.passed and (report.scheme, report.reference_scheme) == (scheme, scheme)
-    other = keras.models.clone_model(trained.dense)
-    assert verify(path, other, trained.x).passed is False
+    assert verify(path, keras.models.clone_model(model), x).passed is False

@@ -102,6 +102,15 @@ def test_any_shapes_come_back_and_are_never_larger_than_dense(data: st.DataObjec
     assert len(written) <= len(stored.write(made, sparse=False))
 
 
+def test_a_mask_that_is_one_dataset_too_many_is_left_out() -> None:
+    """HDF5 keeps an index of more than eight datasets, which takes more than this mask saves."""
+    scalars = [Stored(f"v{number}", np.array(1.0, np.float32)) for number in range(7)]
+    made = [*scalars, Stored("kernel", pruned((20, 20), 0.5))]
+    assert len(stored._file(made, True)) > len(stored._file(made, False)) == len(stored.write(made))
+    made = [*scalars, Stored("kernel", pruned((40, 40), 0.9))]
+    assert len(stored.write(made)) == len(stored._file(made, True)) < len(stored._file(made, False))
+
+
 def test_an_unknown_dtype() -> None:
     with pytest.raises(ValueError, match="Variable 'v': a dtype among"):
         stored.write([Stored("v", np.zeros(3, np.complex64))])

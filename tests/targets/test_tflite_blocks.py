@@ -17,9 +17,9 @@ def layer(rows=1024, cols=1024, scheme=INT8_WEIGHTS, kind=DENSE, vectors=1, kept
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"cols": 1000}, "multiple of 16 inputs; the layer has 1000"),
-        ({"cols": 1002, "scheme": FLOAT32}, "multiple of 4 inputs; the layer has 1002"),
-        ({"cols": 4112}, "wrong above 4096 inputs; the layer has 4112"),
+        ({"cols": 1000}, "1000 inputs are no multiple of 16"),
+        ({"cols": 1002, "scheme": FLOAT32}, "1002 inputs are no multiple of 4"),
+        ({"cols": 4112}, "4112 inputs are more than 4096"),
         ({"kind": CONV}, "FULLY_CONNECTED only"),
         ({"scheme": FLOAT16}, "made float32"),
     ],
@@ -39,7 +39,7 @@ def test_a_row_of_256_blocks_overflows_the_hybrid_counter() -> None:
     kept = np.ones((1, 2, 4096), bool)
     assert tflite_blocks.refusal(layer(2, 4096, kept=kept)) is None  # nothing is pruned yet
     kept[0, 1, :16] = False
-    assert "one row keeps 256" in tflite_blocks.refusal(layer(2, 4096, kept=kept))
+    assert "a row has 256 blocks" in tflite_blocks.refusal(layer(2, 4096, kept=kept))
     kept[0, 0, 16:32] = False
     assert tflite_blocks.refusal(layer(2, 4096, kept=kept)) is None
 

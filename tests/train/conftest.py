@@ -168,7 +168,7 @@ def trained(images: tuple[Array, Array]) -> Callable[..., Model]:
     def train(model: Model, recipe: ks.Recipe | None = None, x: Any = None, y: Any = None, epochs: int = 2) -> Model:
         recipe = recipe or ks.Recipe([ks.Quantize()])
         prepared = ks.prepare(model, recipe)
-        prepared.compile(keras.optimizers.SGD(0.01), "mse")
+        prepared.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=False)
         x, y = images if x is None else (x, y)
         prepared.fit(x, y, batch_size=8, epochs=epochs, verbose=0, callbacks=[ks.Sparsify(recipe)])
         return prepared

@@ -20,7 +20,7 @@ BOTH = ks.Recipe([HALF, ks.Quantize()])
 
 
 def fit(model: Any, x: Any, y: Any, recipe: ks.Recipe, *callbacks: Any, epochs: int = 2) -> Any:
-    model.compile(keras.optimizers.Adam(0.01), "mse")
+    model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=False)
     model.fit(x, y, batch_size=8, epochs=epochs, verbose=0, callbacks=[ks.Sparsify(recipe), *callbacks])
     return model
 
@@ -78,7 +78,7 @@ def test_2_n_of_m_ramps_and_survives_a_reload(mlp: Any, vectors: Any, look: Any,
     model = mlp()
     watch = look(kept)
     sparsify = ks.Sparsify(recipe, partial=True)
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", jit_compile=False)
     model.fit(*vectors, batch_size=8, verbose=0, callbacks=[sparsify, watch])
     assert watch.seen == [[4], [3], [3], [3], [3], [2], [2], [2]]  # 4 - round(step / 12 * 3), halves up
     model.save(tmp_path / "model.keras")
@@ -259,7 +259,7 @@ def test_8_a_mobilenet_v3() -> None:
     model = keras.applications.MobileNetV3Small((32, 32, 3), weights=None, classes=3, include_preprocessing=False)
     model = ks.prepare(model, BOTH)
     x = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
-    model.compile("sgd", "categorical_crossentropy")
+    model.compile("sgd", "categorical_crossentropy", jit_compile=False)
     model.fit(x, np.eye(3)[[0, 1, 2, 0]], batch_size=2, verbose=0, callbacks=[ks.Sparsify(BOTH)])
     for kernel in kernels.find(model):
         matrices = kernel.matrices()
