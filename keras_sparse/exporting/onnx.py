@@ -10,7 +10,9 @@ import tensorflow as tf
 import tf2onnx
 
 from keras_sparse.exporting import (
+    check,
     names,
+    onnx_file,
     onnx_fold,
     onnx_forms,
     onnx_integer,
@@ -19,7 +21,7 @@ from keras_sparse.exporting import (
     onnx_moves,
     onnx_qdq,
 )
-from keras_sparse.exporting.check import ExportError
+from keras_sparse.exporting.onnx_graph import taken_inside
 from keras_sparse.exporting.quiet import native_notices_held
 from keras_sparse.exporting.scheme import Emitted
 from keras_sparse.sparse_tensor import SparseTensor
@@ -61,7 +63,18 @@ def emit(what, target, encoding):
         notes = [str(each) for each in onnx_float16.to_float16(proto)]
     reasons = dict.fromkeys((tensor.name for tensor in tensors), DENSE)
     proto = onnx_forms.implemented(onnx_forms.checked(proto))
+    _name_kernels(proto.graph, check.weights(onnx_file.stored(proto), tensors, "onnx", what.silenced, required=False))
     return Emitted(proto.SerializeToString(), tuple(tensors), reasons, tuple(notes))
+
+
+def _name_kernels(graph, found):
+    """Gives kernels the names that they have in Keras; the converter's say nothing to who reads the file."""
+    inside = set(taken_inside(graph.node))
+    new = {stored.name: name for name, stored in found.items() if stored.name not in inside}
+    for each in graph.initializer:
+        each.name = new.get(each.name, each.name)
+    for node in graph.node:
+        node.input[:] = [new.get(name, name) for name in node.input]
 
 
 def build(model):
@@ -79,13 +92,13 @@ def build(model):
             proto, _ = tf2onnx.convert.from_function(serve, input_signature=signature, opset=OPSET)
         except Exception as error:  # tf2onnx has no errors of its own
             said = " ".join(str(error).split())[:SAID]
-            raise ExportError(f"tf2onnx cannot convert {model.name!r}: {said} {onnx_forms.REMEDY}") from error
+            raise check.ExportError(f"tf2onnx cannot convert {model.name!r}: {said} {onnx_forms.REMEDY}") from error
     _add_captured(proto.graph, traced)
     _name_batches(proto.graph)
     proto.producer_name = "keras_sparse"
     wanted, made = sorted(names.inputs(model)), sorted(each.name for each in proto.graph.input)
     if made != wanted:
-        raise ExportError(f"The file should have the inputs {wanted}. It has: {made}")
+        raise check.ExportError(f"The file should have the inputs {wanted}. It has: {made}")
     onnx_lower.lower(proto.graph)
     onnx_forms.known(proto, OPSET)
     onnx_fold.fold(proto)

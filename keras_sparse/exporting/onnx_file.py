@@ -25,7 +25,11 @@ def load(path):
 
 def read(path):
     """The constants and the operations of a file. Raises ValueError for what is not an `.onnx` file."""
-    model = load(path)
+    return stored(load(path))
+
+
+def stored(model):
+    """The constants and the operations of a `ModelProto`."""
     graph = model.graph
     values = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
     quantization = {node.input[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}

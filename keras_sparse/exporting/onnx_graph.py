@@ -18,7 +18,7 @@ class Graph:
         self.proto = proto
         self.constants = {each.name: numpy_helper.to_array(each) for each in proto.initializer}
         self.nodes = list(proto.node)
-        self.outputs = {each.name for each in proto.output} | set(_taken_inside(self.nodes))
+        self.outputs = {each.name for each in proto.output} | set(taken_inside(self.nodes))
 
     def producer(self, name):
         """The node that makes this tensor, or `None`."""
@@ -94,14 +94,14 @@ class Graph:
         )
 
 
-def _taken_inside(nodes):
+def taken_inside(nodes):
     """Names that nodes of the graphs inside `nodes` use; some of them are those graphs' own."""
     for node in nodes:
         for each in node.attribute:
             if each.HasField("g"):
                 yield from (name for inner in each.g.node for name in inner.input)
                 yield from (value.name for value in each.g.output)
-                yield from _taken_inside(each.g.node)
+                yield from taken_inside(each.g.node)
 
 
 def attribute(node, name, default=None):
