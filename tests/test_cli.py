@@ -186,7 +186,7 @@ ERRORS = [
     ("export {}/float.keras {}/o.tfl", 1, "['.tflite', '.onnx'] was expected. Received: {}/o.tfl"),
     ("export {}/float.keras {}/no/o.onnx", 1, "There is no folder {}/no"),
     ("export {}/float.keras {}/o.onnx --samples {}/flat.npy", 1, "(None, 6, 6, 1). Received: (40, 36)"),
-    ("export {}/float.keras {}/o.onnx --samples {}/other.npz", 1, "['image']. {}/other.npz holds: ['picture']"),
+    ("export {}/float.keras {}/o.onnx --samples {}/other.npz", 1, "by name are ['image']. Received: ['picture']"),
     ("export {}/float.keras {}/o.onnx --samples {}/object.npy", 1, "Object arrays cannot be loaded"),
     ("export {}/float.keras {}/o.onnx --samples {}/none.npy", 1, "There is no file {}/none.npy"),
     ("export {}/float.keras {}/o.onnx --quantize int8", 1, "it needs --samples"),

@@ -46,6 +46,7 @@ EXPORT = (
     "keras_sparse.train.expand",
     "keras_sparse.train.graph",
     "keras_sparse.train.jitter",
+    "keras_sparse.train.precision",
     "keras_sparse.train.kernels",
     "keras_sparse.train.network",
     "keras_sparse.report.tables",

@@ -49,12 +49,12 @@ def test_the_coding_is_named(pattern: str, coding: str) -> None:
 
 def test_what_is_too_small_for_a_record_is_left_to_the_compressor() -> None:
     found = describe(Choice(Span(0, 6, "int8", (2, 3), "k"), None))
-    assert (found.coding, found.bits_per_weight, found.bound) == ("general compressor", None, None)
+    assert (found.coding, found.bits_per_weight, found.bound) == ("LZMA", None, None)
 
 
 def test_the_report_is_read_by_people_and_machines() -> None:
     coded = PackedTensor("first/kernel", "int8", (64, 64), 4096, "2:4 index + values", 4.6464, 4.6)
-    left = PackedTensor("first/bias", "float32", (64,), 256, "general compressor", None, None)
+    left = PackedTensor("first/bias", "float32", (64,), 256, "LZMA", None, None)
     report = PackReport("model.pack", 5000, 2500, (coded, left))
     printed = str(report)
     assert "64x64" in printed and "4.646" in printed and "4.600" in printed
