@@ -61,6 +61,7 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
         RuntimeFailure: the runtime does not load or run it.
 
     >>> import tempfile
+    >>> import numpy as np
     >>> import keras_sparse as ks
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
     >>> samples = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
