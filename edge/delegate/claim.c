@@ -1,0 +1,124 @@
+#include "claim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+  TfLiteContext *context;
+  int tensors;
+  int *users, *makers;   /* per tensor: nodes that read it; the node that makes it */
+  int *claimed;          /* per tensor: index of the claim that makes it, or -1 */
+  ks_claim *claim;
+  char *keep, *gains;
+  int count;
+} claiming;
+
+/* Whether skipping zero blocks pays for this layer, and in which form. */
+static int gains(claiming *c, double threshold, ks_claim *claim) {
+  const ks_node *node = &claim->node;
+  if (node->kind != KS_CONV && node->kind != KS_DENSE) return 0;
+  int8_t *made;
+  const int8_t *weights = ks_dense_weights(c->context, node, &made);
+  if (!weights) return 0;
+  const int taps = node->height * node->width;
+  double best = 1;
+  const int shapes[][3] = {{1, 4, KS_AS_PLANES}, {16, 4, KS_AS_16X4}, {1, 16, KS_AS_1X16}};
+  int vectors = 1;
+  const TfLiteIntArray *dims = c->context->tensors[node->a].dims;
+  for (int i = 0; i < dims->size - 1; i++) vectors *= dims->data[i];
+  for (int i = 0; i < 3; i++) {
+    const int rows = shapes[i][0], columns = shapes[i][1];
+    if ((i == 0) != (node->kind == KS_CONV || (vectors >= 16 && dims->size == 2))) continue;
+    const double all = (double)((node->outputs + rows - 1) / rows) * taps * ((node->inputs + columns - 1) / columns);
+    const double full = ks_count_blocks(weights, node->outputs, taps, node->inputs, rows, columns) / all;
+    if (full < best) best = full, claim->form = (ks_form)shapes[i][2];
+  }
+  free(made);
+  return 1 - best >= threshold;
+}
+
+static int fill(claiming *c, const TfLiteIntArray *plan, double threshold) {
+  for (int t = 0; t < c->tensors; t++) c->makers[t] = c->claimed[t] = -1;
+  for (int pass = 0; pass < 2; pass++) {
+    for (int i = 0; i < plan->size; i++) {
+      TfLiteNode *node;
+      TfLiteRegistration *made;
+      if (c->context->get_node_and_registration(c->context, plan->data[i], &node, &made) != kOk) return 0;
+      if (pass == 0) {
+        for (int k = 0; node->inputs && k < node->inputs->size; k++)
+          if (node->inputs->data[k] >= 0) c->users[node->inputs->data[k]]++;
+        for (int k = 0; node->outputs && k < node->outputs->size; k++)
+          if (node->outputs->data[k] >= 0) c->makers[node->outputs->data[k]] = plan->data[i];
+      } else if (ks_read_node(c->context, plan->data[i], c->users, c->makers, &c->claim[c->count].node)) {
+        c->gains[c->count] = (char)gains(c, threshold, &c->claim[c->count]);
+        c->keep[c->count] = 1;
+        c->claimed[c->claim[c->count].node.out] = c->count;
+        c->count++;
+      }
+    }
+  }
+  return 1;
+}
+
+static int kept(const claiming *c, int tensor) { return c->claimed[tensor] >= 0 && c->keep[c->claimed[tensor]]; }
+
+/* A layer that does not gain by itself is kept where it lies between kept ones: what it reads and what reads it. */
+static int between(const claiming *c, int index) {
+  const ks_node *node = &c->claim[index].node;
+  if (node->kind == KS_CONV || node->kind == KS_DENSE) return 0;
+  if (!kept(c, node->a) || (node->b >= 0 && !kept(c, node->b))) return 0;
+  int readers = 0;
+  for (int i = 0; i < c->count; i++)
+    if (c->keep[i]) readers += (c->claim[i].node.a == node->out) + (c->claim[i].node.b == node->out);
+  return readers > 0 && readers == c->users[node->out];
+}
+
+static void settle(claiming *c) {
+  for (int changed = 1; changed;) {
+    changed = 0;
+    for (int i = 0; i < c->count; i++) {
+      if (!c->keep[i] || c->gains[i] || between(c, i)) continue;
+      c->keep[i] = 0;
+      changed = 1;
+    }
+  }
+}
+
+static int gather(claiming *c, ks_claims *claims) {
+  claims->claim = calloc((size_t)c->count + 1, sizeof *claims->claim);
+  claims->nodes = calloc(1, sizeof *claims->nodes + 2 * sizeof(int) * (size_t)(c->count + 1));
+  if (!claims->claim || !claims->nodes) return 0;
+  for (int i = 0; i < c->count; i++) {
+    if (!c->keep[i]) continue;
+    claims->claim[claims->count++] = c->claim[i];
+    if (c->claim[i].node.densify >= 0) claims->nodes->data[claims->nodes->size++] = c->claim[i].node.densify;
+    claims->nodes->data[claims->nodes->size++] = c->claim[i].node.index;
+  }
+  return 1;
+}
+
+int ks_claims_of(TfLiteContext *context, const ks_family *family, double threshold, ks_claims *claims) {
+  claiming c = {.context = context, .tensors = (int)context->tensors_size};
+  TfLiteIntArray *plan;
+  (void)family;
+  memset(claims, 0, sizeof *claims);
+  if (context->get_execution_plan(context, &plan) != kOk) return 0;
+  const size_t tensors = context->tensors_size + 1, nodes = (size_t)plan->size + 1;
+  c.users = calloc(tensors, sizeof(int)), c.makers = calloc(tensors, sizeof(int));
+  c.claimed = calloc(tensors, sizeof(int));
+  c.claim = calloc(nodes, sizeof *c.claim), c.keep = calloc(nodes, 1), c.gains = calloc(nodes, 1);
+  int done = c.users && c.makers && c.claimed && c.claim && c.keep && c.gains && fill(&c, plan, threshold);
+  if (done) {
+    settle(&c);
+    done = gather(&c, claims);
+  }
+  free(c.users), free(c.makers), free(c.claimed), free(c.claim), free(c.keep), free(c.gains);
+  if (!done) ks_claims_free(claims);
+  return done;
+}
+
+void ks_claims_free(ks_claims *claims) {
+  free(claims->claim);
+  free(claims->nodes);
+  memset(claims, 0, sizeof *claims);
+}

@@ -1,0 +1,219 @@
+/* The kernels over vectors of any width. A family's file defines the vectors, includes this file and is done.
+ *
+ * It defines TARGET, the attribute that allows its instructions; LANES, the pixels of a vector; NAME, AVAILABLE; and
+ *   acc               sums of one vector; acc_of(value), acc_add(a, b)
+ *   ints              LANES 32-bit lanes: ints_of(value), ints_load, ints_store, acc_sum(acc)
+ *   weight            a block, spread over the lanes: weight_of(block), dot(acc, address of pixels, weight)
+ *   taps_weight       16 weights, for each quad of lanes: taps_weight_of(address),
+ *                     dot_taps(acc, address of LANES pixels, taps_weight): four columns of LANES / 4 pixels
+ *   input             4 inputs, spread over the lanes: input_of(address), dot_input(acc, input, address of weights)
+ *   row               sums of one output: row_zero(), row_dot(row, inputs, weights), row_sum(row)
+ *   scales            LANES floats: scales_of(value), scales_load, scales_quad(address of four)
+ *   rounded(ints, scales, low, high)       the float part of requantization
+ *   push(ints, ints)  shifts the bytes of the first up and puts the low byte of the second below
+ *   store_pixels(address, ints, zero)      adds a byte to each byte and stores
+ *   pack_quads(ints[4])                    four vectors of quads to the bytes of LANES pixels
+ *   unshuffle(ints)   orders the pixels of pack_quads after strided loads
+ *   store_some(address, ints, pixels)      stores the first pixels
+ *   store_bytes(address, ints, count)      the low bytes of the first lanes
+ *   bytes_load(address)                    LANES unsigned bytes as ints
+ *   ints_mul, ints_plus, ints_shift, ints_limit
+ */
+#include "family.h"
+
+#define INLINE TARGET static inline __attribute__((always_inline))
+
+INLINE ints requantized(ints sum, const ks_requantize *to, scales scale) {
+  return rounded(sum, scale, scales_of(to->low), scales_of(to->high));
+}
+
+/* ------------------------------------------------------------------------------------------------ convolution */
+
+/* Sums of one output channel over `vectors` vectors of pixels. */
+INLINE void sums(acc *sum, const ks_conv *conv, const uint8_t *in, int n, int vectors) {
+  const ks_block *block = conv->blocks + conv->first[n], *end = conv->blocks + conv->first[n + 1];
+  for (int v = 0; v < vectors; v++) sum[v] = acc_of(conv->to.bias[n]);
+  for (; block < end; block++) {
+    const weight w = weight_of(block);
+    const uint8_t *x = in + block->offset;
+    for (int v = 0; v < vectors; v++) sum[v] = dot(sum[v], x + 4 * LANES * v, w);
+  }
+}
+
+INLINE void tile(const ks_conv *conv, const uint8_t *in, uint8_t *out, size_t plane, int first, int last,
+                 int vectors) {
+  const uint8_t zero = (uint8_t)(conv->to.zero_point ^ FLIP);
+  for (int group = first; group < last; group++) {
+    ints bytes[KS_TILE];
+    for (int v = 0; v < vectors; v++) bytes[v] = ints_of(0);
+    for (int c = 3; c >= 0; c--) { /* the last channel is the highest byte */
+      acc sum[KS_TILE];
+      sums(sum, conv, in, 4 * group + c, vectors);
+      const scales scale = scales_of(conv->to.scale[4 * group + c]);
+      for (int v = 0; v < vectors; v++)
+        bytes[v] = push(bytes[v], requantized(acc_sum(sum[v]), &conv->to, scale));
+    }
+    for (int v = 0; v < vectors; v++) store_pixels(out + group * plane + 4 * LANES * v, bytes[v], zero);
+  }
+}
+
+TARGET static void conv(const ks_conv *conv, const uint8_t *in, uint8_t *out, size_t plane, int pixels, int first,
+                        int last) {
+  switch ((pixels + LANES - 1) / LANES) { /* the compiler keeps the sums in registers where their number is known */
+    case 1: tile(conv, in, out, plane, first, last, 1); break;
+    case 2: tile(conv, in, out, plane, first, last, 2); break;
+    case 3: tile(conv, in, out, plane, first, last, 3); break;
+    case 4: tile(conv, in, out, plane, first, last, 4); break;
+    case 5: tile(conv, in, out, plane, first, last, 5); break;
+    case 6: tile(conv, in, out, plane, first, last, 6); break;
+    case 7: tile(conv, in, out, plane, first, last, 7); break;
+    default: tile(conv, in, out, plane, first, last, 8); break;
+  }
+}
+
+/* -------------------------------------------------------------------------------------- depthwise convolution */
+
+/* Where the four loads of a tile of LANES outputs start, in input pixels: the lanes of a load are four pixels apart. */
+INLINE int start(int j, int stride) { return stride == 1 ? j : (j & 1) * 2 + (j >> 1) * 4 * (LANES / 4); }
+
+/* LANES outputs of `rows` rows; every input is shuffled once and used by all rows that it touches. */
+INLINE void depthwise_tile(const ks_depthwise *conv, const int8_t *weights, const int32_t *bias, scales scale,
+                           const uint8_t *in, size_t pitch, uint8_t *out, int width, int x, int rows, int height,
+                           int taps, int stride) {
+  acc sum[KS_DEPTHWISE_ROWS][4];
+  for (int r = 0; r < rows; r++)
+    for (int j = 0; j < 4; j++) sum[r][j] = acc_quad(bias);
+  for (int line = 0; line < (rows - 1) * stride + height; line++) {
+    for (int t = 0; t < taps; t++) {
+      for (int j = 0; j < 4; j++) {
+        const taps_input pixels = taps_of(in + line * pitch + 4 * (x * stride + start(j, stride) + 4 * t));
+        for (int r = 0; r < rows; r++) {
+          const int ky = line - r * stride;
+          if (ky >= 0 && ky < height)
+            sum[r][j] = dot_taps(sum[r][j], pixels, taps_weight_of(weights + (ky * taps + t) * 16));
+        }
+      }
+    }
+  }
+  const ints zero = ints_of(conv->to.zero_point), flip = bytes_of(FLIP);
+  for (int r = 0; r < rows; r++) {
+    ints quads[4];
+    for (int j = 0; j < 4; j++) quads[j] = ints_plus(requantized(acc_sum_quads(sum[r][j]), &conv->to, scale), zero);
+    ints bytes = pack_quads(quads);
+    if (stride == 2) bytes = unshuffle(bytes);
+    bytes = bytes_add(bytes, flip);
+    uint8_t *place = out + 4 * ((size_t)r * width + x);
+    if (width - x >= LANES)
+      ints_store(place, bytes);
+    else
+      store_some(place, bytes, width - x);
+  }
+}
+
+INLINE void depthwise_rows(const ks_depthwise *conv, int group, const uint8_t *in, size_t pitch, uint8_t *out,
+                           int width, int y, int count, int rows, int height, int taps, int stride) {
+  const int8_t *weights = conv->weights + (size_t)group * height * taps * 16;
+  const scales scale = scales_quad(conv->to.scale + 4 * group);
+  for (; count >= rows; count -= rows, y += rows)
+    for (int x = 0; x < width; x += LANES)
+      depthwise_tile(conv, weights, conv->to.bias + 4 * group, scale, in + (size_t)y * stride * pitch, pitch,
+                     out + 4 * (size_t)y * width, width, x, rows, height, taps, stride);
+  if (rows > 1)
+    for (; count; count--, y++)
+      for (int x = 0; x < width; x += LANES)
+        depthwise_tile(conv, weights, conv->to.bias + 4 * group, scale, in + (size_t)y * stride * pitch, pitch,
+                       out + 4 * (size_t)y * width, width, x, 1, height, taps, stride);
+}
+
+TARGET static void depthwise(const ks_depthwise *conv, int group, const uint8_t *in, size_t pitch, uint8_t *out,
+                             int width, int y, int rows) {
+  const int stride = conv->stride, height = conv->height, taps = conv->taps;
+  if (height == 3 && taps == 1 && stride == 1)
+    depthwise_rows(conv, group, in, pitch, out, width, y, rows, KS_DEPTHWISE_ROWS, 3, 1, 1);
+  else if (height == 3 && taps == 1)
+    depthwise_rows(conv, group, in, pitch, out, width, y, rows, KS_DEPTHWISE_ROWS / 2, 3, 1, 2);
+  else if (height == 5 && taps == 2 && stride == 1)
+    depthwise_rows(conv, group, in, pitch, out, width, y, rows, KS_DEPTHWISE_ROWS / 2, 5, 2, 1);
+  else
+    depthwise_rows(conv, group, in, pitch, out, width, y, rows, 1, height, taps, stride);
+}
+
+/* -------------------------------------------------------------------------------------------- fully connected */
+
+/* Sixteen sums to bytes; the last row of outputs may be a part. */
+INLINE void finish(const ks_requantize *to, const ints *sum, int8_t *out, int n, int outputs) {
+  const ints zero = ints_of(to->zero_point);
+  for (int i = 0; i < 16 / LANES && n + i * LANES < outputs; i++) {
+    const ints bias = ints_load(to->bias + n + i * LANES);
+    const ints value = requantized(ints_plus(sum[i], bias), to, scales_load(to->scale + n + i * LANES));
+    const int left = outputs - n - i * LANES;
+    store_bytes(out + n + i * LANES, ints_plus(value, zero), left < LANES ? left : LANES);
+  }
+}
+
+TARGET static void dense_16x4(const ks_dense *dense, const uint8_t *in, int8_t *out, int first, int last,
+                              int outputs) {
+  enum { PARTS = 16 / LANES, CHAINS = 4 }; /* chains: one sum alone would wait for itself */
+  for (int row = first; row < last; row++) {
+    acc sum[CHAINS][PARTS];
+    for (int k = 0; k < CHAINS; k++)
+      for (int i = 0; i < PARTS; i++) sum[k][i] = acc_of(0);
+    uint32_t block = dense->first[row];
+    const uint32_t end = dense->first[row + 1];
+    for (; block + CHAINS <= end; block += CHAINS) {
+      for (int k = 0; k < CHAINS; k++) {
+        const input x = input_of(in + 4 * dense->places[block + k]);
+        const int8_t *w = dense->weights + 64 * (size_t)(block + k);
+        for (int i = 0; i < PARTS; i++) sum[k][i] = dot_input(sum[k][i], x, w + 4 * LANES * i);
+      }
+    }
+    for (; block < end; block++) {
+      const input x = input_of(in + 4 * dense->places[block]);
+      for (int i = 0; i < PARTS; i++)
+        sum[0][i] = dot_input(sum[0][i], x, dense->weights + 64 * (size_t)block + 4 * LANES * i);
+    }
+    ints whole[PARTS];
+    for (int i = 0; i < PARTS; i++)
+      whole[i] = acc_sum(acc_add(acc_add(sum[0][i], sum[1][i]), acc_add(sum[2][i], sum[3][i])));
+    finish(&dense->to, whole, out, 16 * row, outputs);
+  }
+}
+
+TARGET static void dense_1x16(const ks_dense *dense, const uint8_t *in, int8_t *out, int first, int last,
+                              int outputs) {
+  for (int n = 16 * first; n < 16 * last; n += 16) {
+    int32_t sum[16];
+    for (int i = 0; i < 16; i++) {
+      row even = row_zero(), odd = row_zero();
+      uint32_t block = dense->first[n + i];
+      const uint32_t end = dense->first[n + i + 1];
+      for (; block + 2 <= end; block += 2) {
+        even = row_dot(even, in + 16 * dense->places[block], dense->weights + 16 * (size_t)block);
+        odd = row_dot(odd, in + 16 * dense->places[block + 1], dense->weights + 16 * (size_t)(block + 1));
+      }
+      if (block < end) even = row_dot(even, in + 16 * dense->places[block], dense->weights + 16 * (size_t)block);
+      sum[i] = row_sum(row_add(even, odd));
+    }
+    ints whole[16 / LANES];
+    for (int i = 0; i < 16 / LANES; i++) whole[i] = ints_load(sum + LANES * i);
+    finish(&dense->to, whole, out, n, outputs);
+  }
+}
+
+/* -------------------------------------------------------------------------------------------------------- sum */
+
+TARGET static void add(const ks_add *add, const uint8_t *a, const uint8_t *b, uint8_t *out, size_t bytes) {
+  /* Stored bytes are flipped: less FLIP they are the values, which the bias takes in. */
+  const ints bias = ints_of(add->bias - (add->a_factor + add->b_factor) * FLIP);
+  const ints a_factor = ints_of(add->a_factor), b_factor = ints_of(add->b_factor);
+  const ints zero = ints_of(add->zero_point), low = ints_of(add->minimum), high = ints_of(add->maximum);
+  for (size_t i = 0; i < bytes; i += LANES) {
+    const int count = bytes - i < LANES ? (int)(bytes - i) : LANES;
+    ints sum = ints_plus(bias, ints_plus(ints_mul(bytes_load(a + i, count), a_factor), ints_mul(bytes_load(b + i, count), b_factor)));
+    sum = ints_limit(ints_plus(ints_shift(sum, add->shift), zero), low, high);
+    store_bytes((int8_t *)out + i, ints_plus(sum, ints_of(FLIP)), count);
+  }
+}
+
+const ks_family FAMILY = {NAME, LANES,     FLIP,       1,          AVAILABLE,
+                          conv, depthwise, dense_16x4, dense_1x16, add};
