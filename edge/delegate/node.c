@@ -107,6 +107,9 @@ static int read_conv(TfLiteContext *context, const TfLiteNode *from, const int *
   node->height = extent(weights, 1), node->width = extent(weights, 2), node->inputs = extent(weights, 3);
   node->stride_y = params->stride_height, node->stride_x = params->stride_width;
   node->same = params->padding == kSame, node->activation = params->activation;
+  if (node->height == 1 && node->width == 1 && extent(&t[node->a], 1) == 1 && extent(&t[node->a], 2) == 1 &&
+      node->stride_y == 1 && node->stride_x == 1)
+    node->kind = KS_DENSE; /* a vector of one pixel would be mostly empty */
   return params->dilation_height == 1 && params->dilation_width == 1 && node->stride_y >= 1 && node->stride_x >= 1 &&
          (node->same || params->padding == kValid) && known_activation(node->activation) &&
          extent(&t[node->a], 3) == node->inputs && extent(&t[node->out], 3) == node->outputs &&

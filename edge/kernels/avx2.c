@@ -59,8 +59,10 @@ IN acc dot_input(acc sum, input x, const int8_t *weights) {
 IN row row_zero(void) { return _mm256_setzero_si256(); }
 IN row row_add(row a, row b) { return _mm256_add_epi32(a, b); }
 IN row row_dot(row sum, const uint8_t *x, const int8_t *w) { return pairs(sum, wide_inputs(x), wide_weights(w)); }
-IN int32_t row_sum(row sum) {
-  return sum_of_four(_mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1)));
+IN void row_sums(int32_t *to, row a, row b, row c, row d) {
+  const __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+  const __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+  _mm_storeu_si128((__m128i *)to, sum);
 }
 
 #include "vectors.h"

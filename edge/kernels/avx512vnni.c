@@ -84,9 +84,8 @@ IN row row_add(row a, row b) { return _mm_add_epi32(a, b); }
 IN row row_dot(row sum, const uint8_t *x, const int8_t *w) {
   return _mm_dpbusd_epi32(sum, _mm_loadu_si128((const __m128i *)x), _mm_loadu_si128((const __m128i *)w));
 }
-IN int32_t row_sum(row sum) {
-  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
-  return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1)));
+IN void row_sums(int32_t *to, row a, row b, row c, row d) {
+  _mm_storeu_si128((__m128i *)to, _mm_hadd_epi32(_mm_hadd_epi32(a, b), _mm_hadd_epi32(c, d)));
 }
 
 IN scales scales_of(float value) { return _mm512_set1_ps(value); }

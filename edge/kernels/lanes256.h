@@ -72,8 +72,3 @@ IN __m256i by_channel(const uint8_t *pixels) {
       _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
   return _mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)pixels), order);
 }
-
-IN int32_t sum_of_four(__m128i sum) {
-  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
-  return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1)));
-}

@@ -7,7 +7,7 @@
  *   taps_weight       16 weights, for each quad of lanes: taps_weight_of(address),
  *                     dot_taps(acc, address of LANES pixels, taps_weight): four columns of LANES / 4 pixels
  *   input             4 inputs, spread over the lanes: input_of(address), dot_input(acc, input, address of weights)
- *   row               sums of one output: row_zero(), row_dot(row, inputs, weights), row_sum(row)
+ *   row               sums of one output: row_zero(), row_dot(row, inputs, weights), row_add, row_sums(to, four rows)
  *   scales            LANES floats: scales_of(value), scales_load, scales_quad(address of four)
  *   rounded(ints, scales, low, high)       the float part of requantization
  *   push(ints, ints)  shifts the bytes of the first up and puts the low byte of the second below
@@ -179,21 +179,26 @@ TARGET static void dense_16x4(const ks_dense *dense, const uint8_t *in, int8_t *
   }
 }
 
+/* One row of blocks of 16 inputs, in several chains. */
+INLINE row row_of(const ks_dense *dense, const uint8_t *in, int n) {
+  const uint16_t *place = dense->places;
+  const int8_t *w = dense->weights;
+  row sum[4] = {row_zero(), row_zero(), row_zero(), row_zero()};
+  size_t block = dense->first[n];
+  const size_t end = dense->first[n + 1];
+  for (; block + 4 <= end; block += 4)
+    for (size_t k = 0; k < 4; k++) sum[k] = row_dot(sum[k], in + 16 * place[block + k], w + 16 * (block + k));
+  for (size_t k = 0; block < end; block++, k++) sum[k] = row_dot(sum[k], in + 16 * place[block], w + 16 * block);
+  return row_add(row_add(sum[0], sum[1]), row_add(sum[2], sum[3]));
+}
+
 TARGET static void dense_1x16(const ks_dense *dense, const uint8_t *in, int8_t *out, int first, int last,
                               int outputs) {
   for (int n = 16 * first; n < 16 * last; n += 16) {
     int32_t sum[16];
-    for (int i = 0; i < 16; i++) {
-      row even = row_zero(), odd = row_zero();
-      uint32_t block = dense->first[n + i];
-      const uint32_t end = dense->first[n + i + 1];
-      for (; block + 2 <= end; block += 2) {
-        even = row_dot(even, in + 16 * dense->places[block], dense->weights + 16 * (size_t)block);
-        odd = row_dot(odd, in + 16 * dense->places[block + 1], dense->weights + 16 * (size_t)(block + 1));
-      }
-      if (block < end) even = row_dot(even, in + 16 * dense->places[block], dense->weights + 16 * (size_t)block);
-      sum[i] = row_sum(row_add(even, odd));
-    }
+    for (int i = 0; i < 16; i += 4)
+      row_sums(sum + i, row_of(dense, in, n + i), row_of(dense, in, n + i + 1), row_of(dense, in, n + i + 2),
+               row_of(dense, in, n + i + 3));
     ints whole[16 / LANES];
     for (int i = 0; i < 16 / LANES; i++) whole[i] = ints_load(sum + LANES * i);
     finish(&dense->to, whole, out, n, outputs);
