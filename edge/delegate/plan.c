@@ -183,12 +183,10 @@ static int pack_conv(void *argument, const int8_t *weights, const ks_numbers *nu
                       c->taps, c->plane, numbers);
 }
 
-/* Tiles of pixels whose inputs stay in the first cache, and parts of the channels where threads need more units. */
-static void tile_conv(planning *p, ks_step *s, int inputs) {
+/* Tiles of pixels of equal size, and parts of the channels where threads need more units. */
+static void tile_conv(planning *p, ks_step *s) {
   const int lanes = p->plan->family->pixels, vectors = divide_up(s->flat, lanes);
-  int most = 24 * 1024 / (lanes * inputs); /* bytes of the inputs of one vector: lanes * inputs */
-  most = most > KS_TILE ? KS_TILE : most < 4 ? 4 : most;
-  s->tiles = divide_up(vectors, most);
+  s->tiles = divide_up(vectors, KS_TILE);
   s->tile = divide_up(vectors, s->tiles) * lanes;
   s->tiles = divide_up(s->flat, s->tile);
   const int wanted = p->plan->threads < 2 ? 1 : divide_up(4 * p->plan->threads, s->tiles * s->images);
@@ -242,7 +240,7 @@ static void plan_conv(planning *p, const ks_node *node, const int *dims) {
   shape_step(s, out, out);
   s->a_image = image, s->rows = height, s->width = width, s->pitch = pitch;
   s->flat = (height - 1) * pitch + width;
-  tile_conv(p, s, node->inputs);
+  tile_conv(p, s);
   conv_packing packing = {s, node, offsets, plane};
   pack(p, node, pack_conv, &packing);
   free(offsets);
@@ -305,7 +303,7 @@ static void plan_matrix(planning *p, const ks_node *node, const int *dims) {
   ks_step *s = new_step(p, KS_STEP_CONV, in, NOWHERE, new_planes(p, out));
   shape_step(s, a, out);
   s->rows = 1, s->width = s->pitch = s->flat = (int)s->pixels;
-  tile_conv(p, s, node->inputs);
+  tile_conv(p, s);
   conv_packing packing = {s, node, &here, s->a_plane};
   pack(p, node, pack_conv, &packing);
 }

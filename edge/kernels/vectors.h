@@ -29,14 +29,29 @@ INLINE ints requantized(ints sum, const ks_requantize *to, scales scale) {
 
 /* ------------------------------------------------------------------------------------------------ convolution */
 
-/* Sums of one output channel over `vectors` vectors of pixels. */
+/* Sums of one output channel over `vectors` vectors of pixels. A sum waits for itself from block to block: where there
+ * are few vectors, several chains of blocks run beside each other. */
 INLINE void sums(acc *sum, const ks_conv *conv, const uint8_t *in, int n, int vectors) {
+  enum { MOST = 4 };
+  const int chains = vectors <= 2 ? MOST : vectors <= 4 ? 2 : 1;
   const ks_block *block = conv->blocks + conv->first[n], *end = conv->blocks + conv->first[n + 1];
-  for (int v = 0; v < vectors; v++) sum[v] = acc_of(conv->to.bias[n]);
+  acc part[MOST][KS_TILE];
+  for (int k = 0; k < chains; k++)
+    for (int v = 0; v < vectors; v++) part[k][v] = acc_of(k ? 0 : conv->to.bias[n]);
+  for (; end - block >= chains; block += chains) {
+    for (int k = 0; k < chains; k++) {
+      const weight w = weight_of(block + k);
+      const uint8_t *x = in + block[k].offset;
+      for (int v = 0; v < vectors; v++) part[k][v] = dot(part[k][v], x + 4 * LANES * v, w);
+    }
+  }
   for (; block < end; block++) {
     const weight w = weight_of(block);
-    const uint8_t *x = in + block->offset;
-    for (int v = 0; v < vectors; v++) sum[v] = dot(sum[v], x + 4 * LANES * v, w);
+    for (int v = 0; v < vectors; v++) part[0][v] = dot(part[0][v], in + block->offset + 4 * LANES * v, w);
+  }
+  for (int v = 0; v < vectors; v++) {
+    sum[v] = part[0][v];
+    for (int k = 1; k < chains; k++) sum[v] = acc_add(sum[v], part[k][v]);
   }
 }
 
@@ -118,6 +133,11 @@ INLINE void depthwise_rows(const ks_depthwise *conv, int group, const uint8_t *i
     for (int x = 0; x < width; x += LANES)
       depthwise_tile(conv, weights, conv->to.bias + 4 * group, scale, in + (size_t)y * stride * pitch, pitch,
                      out + 4 * (size_t)y * width, width, x, rows, height, taps, stride);
+  if (rows > 2)
+    for (; count >= 2; count -= 2, y += 2)
+      for (int x = 0; x < width; x += LANES)
+        depthwise_tile(conv, weights, conv->to.bias + 4 * group, scale, in + (size_t)y * stride * pitch, pitch,
+                       out + 4 * (size_t)y * width, width, x, 2, height, taps, stride);
   if (rows > 1)
     for (; count; count--, y++)
       for (int x = 0; x < width; x += LANES)
