@@ -62,15 +62,20 @@ static int fill(claiming *c, const TfLiteIntArray *plan, double threshold) {
 
 static int kept(const claiming *c, int tensor) { return c->claimed[tensor] >= 0 && c->keep[c->claimed[tensor]]; }
 
+/* Whether kept layers read the tensor, and nothing else does. */
+static int read_by_kept(const claiming *c, int tensor) {
+  int readers = 0;
+  for (int i = 0; i < c->count; i++)
+    if (c->keep[i]) readers += (c->claim[i].node.a == tensor) + (c->claim[i].node.b == tensor);
+  return readers > 0 && readers == c->users[tensor];
+}
+
 /* A layer that does not gain by itself is kept where it lies between kept ones: what it reads and what reads it. */
 static int between(const claiming *c, int index) {
   const ks_node *node = &c->claim[index].node;
   if (node->kind == KS_CONV || node->kind == KS_DENSE) return 0;
   if (!kept(c, node->a) || (node->b >= 0 && !kept(c, node->b))) return 0;
-  int readers = 0;
-  for (int i = 0; i < c->count; i++)
-    if (c->keep[i]) readers += (c->claim[i].node.a == node->out) + (c->claim[i].node.b == node->out);
-  return readers > 0 && readers == c->users[node->out];
+  return read_by_kept(c, node->out);
 }
 
 static void settle(claiming *c) {
@@ -81,6 +86,16 @@ static void settle(claiming *c) {
       c->keep[i] = 0;
       changed = 1;
     }
+  }
+}
+
+/* Depthwise convolutions at the edge of what is kept: bytes are rearranged before them instead of behind, or behind
+ * instead of before, and the kernels here are faster. Not where there would be more bytes to rearrange. */
+static void extend(claiming *c) {
+  for (int i = c->count - 1; i >= 0; i--) {
+    const ks_node *node = &c->claim[i].node;
+    if (node->kind != KS_DEPTHWISE || c->keep[i]) continue;
+    c->keep[i] = kept(c, node->a) || (node->stride_x == 1 && read_by_kept(c, node->out));
   }
 }
 
@@ -110,6 +125,7 @@ int ks_claims_of(TfLiteContext *context, const ks_family *family, double thresho
   int done = c.users && c.makers && c.claimed && c.claim && c.keep && c.gains && fill(&c, plan, threshold);
   if (done) {
     settle(&c);
+    extend(&c);
     done = gather(&c, claims);
   }
   free(c.users), free(c.makers), free(c.claimed), free(c.claim), free(c.keep), free(c.gains);

@@ -41,7 +41,7 @@ IN acc dot(acc sum, const uint8_t *pixels, weight w) {
 
 IN taps_weight taps_weight_of(const int8_t *from) { return wide_weights(from); }
 IN taps_input taps_of(const uint8_t *pixels) {
-  const __m256i x = by_channel(pixels);
+  const __m256i x = quads_of(pixels);
   return (taps_input){_mm256_cvtepu8_epi16(_mm256_castsi256_si128(x)),
                       _mm256_cvtepu8_epi16(_mm256_extracti128_si256(x, 1))};
 }

@@ -30,15 +30,13 @@ IN ints ints_plus(ints a, ints b) { return _mm512_add_epi32(a, b); }
 IN ints ints_mul(ints a, ints b) { return _mm512_mullo_epi32(a, b); }
 IN ints ints_shift(ints a, int by) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(by)); }
 IN ints ints_limit(ints a, ints low, ints high) { return _mm512_min_epi32(_mm512_max_epi32(a, low), high); }
-IN ints bytes_of(uint8_t value) { return _mm512_set1_epi8((char)value); }
-IN ints bytes_add(ints a, ints b) { return _mm512_add_epi8(a, b); }
 IN ints bytes_load(const uint8_t *from, int count) {
   return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8((__mmask16)((1u << count) - 1), from));
 }
 IN void store_bytes(int8_t *to, ints value, int count) {
   _mm512_mask_cvtepi32_storeu_epi8(to, (__mmask16)((1u << count) - 1), value);
 }
-IN void store_some(uint8_t *to, ints value, int pixels) {
+IN void ints_some(uint8_t *to, ints value, int pixels) {
   _mm512_mask_storeu_epi32(to, (__mmask16)((1u << pixels) - 1), value);
 }
 
@@ -62,14 +60,12 @@ IN acc dot(acc sum, const uint8_t *pixels, weight w) {
 IN taps_weight taps_weight_of(const int8_t *from) {
   return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)from));
 }
-IN taps_input taps_of(const uint8_t *pixels) { /* four pixels of four channels -> four channels of four pixels */
+IN ints by_channel(ints bytes) {
   const __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-  return _mm512_shuffle_epi8(_mm512_loadu_si512(pixels), order);
+  return _mm512_shuffle_epi8(bytes, order);
 }
+IN taps_input taps_of(const uint8_t *pixels) { return by_channel(_mm512_loadu_si512(pixels)); }
 IN acc dot_taps(acc sum, taps_input x, taps_weight w) { return _mm512_dpbusd_epi32(sum, x, w); }
-IN ints pack_quads(const ints *quads) {
-  return _mm512_packs_epi16(_mm512_packs_epi32(quads[0], quads[1]), _mm512_packs_epi32(quads[2], quads[3]));
-}
 IN ints unshuffle(ints bytes) {
   return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), bytes);
 }
@@ -91,15 +87,19 @@ IN void row_sums(int32_t *to, row a, row b, row c, row d) {
 IN scales scales_of(float value) { return _mm512_set1_ps(value); }
 IN scales scales_load(const float *from) { return _mm512_loadu_ps(from); }
 IN scales scales_quad(const float *four) { return _mm512_broadcast_f32x4(_mm_loadu_ps(four)); }
-IN ints rounded(ints sum, scales scale, scales low, scales high) {
-  const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);
-  return _mm512_cvtps_epi32(_mm512_max_ps(_mm512_min_ps(value, high), low));
+IN ints scaled(ints sum, scales scale) { return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale)); }
+IN ints pair(ints a, ints b) { return _mm512_packs_epi32(a, b); }
+
+typedef struct {
+  __m512i zero, low, high; /* flipped */
+} limits;
+IN limits limits_of(const ks_requantize *to) {
+  return (limits){_mm512_set1_epi16((short)(to->zero_point + FLIP)), _mm512_set1_epi8((char)(to->minimum ^ FLIP)),
+                  _mm512_set1_epi8((char)(to->maximum ^ FLIP))};
 }
-IN ints push(ints bytes, ints low) { /* (bytes << 8) | (low & 255) */
-  return _mm512_ternarylogic_epi32(_mm512_slli_epi32(bytes, 8), low, _mm512_set1_epi32(255), 0xF8);
-}
-IN void store_pixels(uint8_t *to, ints bytes, uint8_t zero) {
-  _mm512_storeu_si512(to, _mm512_add_epi8(bytes, _mm512_set1_epi8((char)zero)));
+IN ints stored(ints a, ints b, limits limit) {
+  const __m512i bytes = _mm512_packus_epi16(_mm512_adds_epi16(a, limit.zero), _mm512_adds_epi16(b, limit.zero));
+  return _mm512_min_epu8(_mm512_max_epu8(bytes, limit.low), limit.high);
 }
 
 #include "vectors.h"

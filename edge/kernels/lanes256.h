@@ -25,8 +25,6 @@ IN ints ints_plus(ints a, ints b) { return _mm256_add_epi32(a, b); }
 IN ints ints_mul(ints a, ints b) { return _mm256_mullo_epi32(a, b); }
 IN ints ints_shift(ints a, int by) { return _mm256_sra_epi32(a, _mm_cvtsi32_si128(by)); }
 IN ints ints_limit(ints a, ints low, ints high) { return _mm256_min_epi32(_mm256_max_epi32(a, low), high); }
-IN ints bytes_of(uint8_t value) { return _mm256_set1_epi8((char)value); }
-IN ints bytes_add(ints a, ints b) { return _mm256_add_epi8(a, b); }
 IN ints bytes_load(const uint8_t *from, int count) {
   uint8_t bytes[8] = {0};
   if (count < 8) from = memcpy(bytes, from, (size_t)count);
@@ -43,32 +41,32 @@ IN void store_bytes(int8_t *to, ints value, int count) {
   else
     memcpy(to, &all, (size_t)count);
 }
-IN void store_some(uint8_t *to, ints value, int pixels) {
+IN void ints_some(uint8_t *to, ints value, int pixels) {
   const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(pixels), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   _mm256_maskstore_epi32((int *)to, mask, value);
-}
-IN ints pack_quads(const ints *quads) {
-  return _mm256_packs_epi16(_mm256_packs_epi32(quads[0], quads[1]), _mm256_packs_epi32(quads[2], quads[3]));
 }
 IN ints unshuffle(ints bytes) { return _mm256_permute4x64_epi64(bytes, 0xD8); }
 
 IN scales scales_of(float value) { return _mm256_set1_ps(value); }
 IN scales scales_load(const float *from) { return _mm256_loadu_ps(from); }
 IN scales scales_quad(const float *four) { return _mm256_broadcast_ps((const __m128 *)four); }
-IN ints rounded(ints sum, scales scale, scales low, scales high) {
-  const __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale);
-  return _mm256_cvtps_epi32(_mm256_max_ps(_mm256_min_ps(value, high), low));
-}
-IN ints push(ints bytes, ints low) {
-  return _mm256_or_si256(_mm256_slli_epi32(bytes, 8), _mm256_and_si256(low, _mm256_set1_epi32(255)));
-}
-IN void store_pixels(uint8_t *to, ints bytes, uint8_t zero) {
-  ints_store(to, _mm256_add_epi8(bytes, _mm256_set1_epi8((char)zero)));
-}
+IN ints scaled(ints sum, scales scale) { return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale)); }
+IN ints pair(ints a, ints b) { return _mm256_packs_epi32(a, b); }
 
-/* Within 16 bytes: four pixels of four channels -> four channels of four pixels. */
-IN __m256i by_channel(const uint8_t *pixels) {
+typedef struct {
+  __m256i zero, low, high; /* flipped */
+} limits;
+IN limits limits_of(const ks_requantize *to) {
+  return (limits){_mm256_set1_epi16((short)(to->zero_point + FLIP)), _mm256_set1_epi8((char)(to->minimum ^ FLIP)),
+                  _mm256_set1_epi8((char)(to->maximum ^ FLIP))};
+}
+IN ints stored(ints a, ints b, limits limit) {
+  const __m256i bytes = _mm256_packus_epi16(_mm256_adds_epi16(a, limit.zero), _mm256_adds_epi16(b, limit.zero));
+  return _mm256_min_epu8(_mm256_max_epu8(bytes, limit.low), limit.high);
+}
+IN ints by_channel(ints bytes) {
   const __m256i order = _mm256_broadcastsi128_si256(
       _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-  return _mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)pixels), order);
+  return _mm256_shuffle_epi8(bytes, order);
 }
+IN ints quads_of(const uint8_t *pixels) { return by_channel(_mm256_loadu_si256((const __m256i *)pixels)); }

@@ -33,8 +33,7 @@ static int requantization(ks_requantize *to, const int8_t *weights, int outputs,
   float *scale = calloc((size_t)padded, sizeof *scale);
   to->bias = bias, to->scale = scale;
   to->zero_point = numbers->zero_point;
-  to->low = (float)(numbers->minimum - numbers->zero_point);
-  to->high = (float)(numbers->maximum - numbers->zero_point);
+  to->minimum = numbers->minimum, to->maximum = numbers->maximum;
   if (!bias || !scale) return 0;
   for (int n = 0; n < outputs; n++) {
     int32_t sum = 0;

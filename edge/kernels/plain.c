@@ -13,9 +13,8 @@ static int32_t dot(const uint8_t *x, const int8_t *w, int count) {
 }
 
 static int8_t requantize(const ks_requantize *to, int channel, int32_t sum) {
-  float value = (float)(sum + to->bias[channel]) * to->scale[channel];
-  value = fmaxf(fminf(value, to->high), to->low);
-  return (int8_t)(lrintf(value) + to->zero_point);
+  const long byte = lrintf((float)(sum + to->bias[channel]) * to->scale[channel]) + to->zero_point;
+  return (int8_t)(byte < to->minimum ? to->minimum : byte > to->maximum ? to->maximum : byte);
 }
 
 static void conv(const ks_conv *conv, const uint8_t *in, uint8_t *out, size_t plane, int pixels, int first, int last) {

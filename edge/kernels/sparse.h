@@ -33,14 +33,12 @@ enum {
   KS_ROWS = 16,   /* outputs of a block of dense_16x4, inputs of one of dense_1x16 */
 };
 
-/* From sums to bytes, exactly as XNNPACK does it:
- * byte = max(min(round(min(sum * scale, high)) + zero_point, 127), minimum), round to nearest even, in float32.
- * `low` and `high` are minimum and maximum less the zero point. */
+/* From sums to bytes, exactly as XNNPACK does it: byte = round(sum * scale) + zero_point within the limits, rounded to
+ * nearest even, in float32. Scales are below 1, so that what is rounded fits 32 bits. */
 typedef struct {
   const int32_t *bias; /* [outputs], the input's zero point and flip folded in */
   const float *scale;  /* [outputs] */
-  float low, high;
-  int32_t zero_point;
+  int zero_point, minimum, maximum;
 } ks_requantize;
 
 /* Four weights of one output channel, for neighbouring input channels. */

@@ -9,23 +9,20 @@
  *   input             4 inputs, spread over the lanes: input_of(address), dot_input(acc, input, address of weights)
  *   row               sums of one output: row_zero(), row_dot(row, inputs, weights), row_add, row_sums(to, four rows)
  *   scales            LANES floats: scales_of(value), scales_load, scales_quad(address of four)
- *   rounded(ints, scales, low, high)       the float part of requantization
- *   push(ints, ints)  shifts the bytes of the first up and puts the low byte of the second below
- *   store_pixels(address, ints, zero)      adds a byte to each byte and stores
- *   pack_quads(ints[4])                    four vectors of quads to the bytes of LANES pixels
- *   unshuffle(ints)   orders the pixels of pack_quads after strided loads
- *   store_some(address, ints, pixels)      stores the first pixels
+ *   scaled(ints, scales)                   the product, rounded to nearest even
+ *   pair(ints, ints)                       two vectors to 16 bits, saturated
+ *   limits            limits_of(ks_requantize *): what the next needs
+ *   stored(pair, pair, limits)             zero point, limits and flip: the bytes of four vectors, in their quads
+ *   by_channel(ints)  within quads of lanes, turns bytes [i][j] to [j][i]
+ *   unshuffle(ints)   orders the pixels of `stored` after strided loads
+ *   ints_some(address, ints, lanes)        stores the first lanes
  *   store_bytes(address, ints, count)      the low bytes of the first lanes
- *   bytes_load(address)                    LANES unsigned bytes as ints
+ *   bytes_load(address, count)             unsigned bytes as ints
  *   ints_mul, ints_plus, ints_shift, ints_limit
  */
 #include "family.h"
 
 #define INLINE TARGET static inline __attribute__((always_inline))
-
-INLINE ints requantized(ints sum, const ks_requantize *to, scales scale) {
-  return rounded(sum, scale, scales_of(to->low), scales_of(to->high));
-}
 
 /* ------------------------------------------------------------------------------------------------ convolution */
 
@@ -57,18 +54,20 @@ INLINE void sums(acc *sum, const ks_conv *conv, const uint8_t *in, int n, int ve
 
 INLINE void tile(const ks_conv *conv, const uint8_t *in, uint8_t *out, size_t plane, int first, int last,
                  int vectors) {
-  const uint8_t zero = (uint8_t)(conv->to.zero_point ^ FLIP);
+  const limits limit = limits_of(&conv->to);
   for (int group = first; group < last; group++) {
-    ints bytes[KS_TILE];
-    for (int v = 0; v < vectors; v++) bytes[v] = ints_of(0);
-    for (int c = 3; c >= 0; c--) { /* the last channel is the highest byte */
+    ints pairs[2][KS_TILE]; /* channels 0 and 1, channels 2 and 3 */
+    for (int c = 0; c < 4; c++) {
       acc sum[KS_TILE];
       sums(sum, conv, in, 4 * group + c, vectors);
       const scales scale = scales_of(conv->to.scale[4 * group + c]);
-      for (int v = 0; v < vectors; v++)
-        bytes[v] = push(bytes[v], requantized(acc_sum(sum[v]), &conv->to, scale));
+      for (int v = 0; v < vectors; v++) {
+        const ints value = scaled(acc_sum(sum[v]), scale);
+        pairs[c / 2][v] = c % 2 ? pair(pairs[c / 2][v], value) : value;
+      }
     }
-    for (int v = 0; v < vectors; v++) store_pixels(out + group * plane + 4 * LANES * v, bytes[v], zero);
+    for (int v = 0; v < vectors; v++)
+      ints_store(out + group * plane + 4 * LANES * v, by_channel(stored(pairs[0][v], pairs[1][v], limit)));
   }
 }
 
@@ -110,18 +109,17 @@ INLINE void depthwise_tile(const ks_depthwise *conv, const int8_t *weights, cons
       }
     }
   }
-  const ints zero = ints_of(conv->to.zero_point), flip = bytes_of(FLIP);
+  const limits limit = limits_of(&conv->to);
   for (int r = 0; r < rows; r++) {
     ints quads[4];
-    for (int j = 0; j < 4; j++) quads[j] = ints_plus(requantized(acc_sum_quads(sum[r][j]), &conv->to, scale), zero);
-    ints bytes = pack_quads(quads);
+    for (int j = 0; j < 4; j++) quads[j] = scaled(acc_sum_quads(sum[r][j]), scale);
+    ints bytes = stored(pair(quads[0], quads[1]), pair(quads[2], quads[3]), limit);
     if (stride == 2) bytes = unshuffle(bytes);
-    bytes = bytes_add(bytes, flip);
     uint8_t *place = out + 4 * ((size_t)r * width + x);
     if (width - x >= LANES)
       ints_store(place, bytes);
     else
-      store_some(place, bytes, width - x);
+      ints_some(place, bytes, width - x);
   }
 }
 
@@ -162,12 +160,12 @@ TARGET static void depthwise(const ks_depthwise *conv, int group, const uint8_t 
 
 /* Sixteen sums to bytes; the last row of outputs may be a part. */
 INLINE void finish(const ks_requantize *to, const ints *sum, int8_t *out, int n, int outputs) {
-  const ints zero = ints_of(to->zero_point);
+  const ints zero = ints_of(to->zero_point), low = ints_of(to->minimum), high = ints_of(to->maximum);
   for (int i = 0; i < 16 / LANES && n + i * LANES < outputs; i++) {
     const ints bias = ints_load(to->bias + n + i * LANES);
-    const ints value = requantized(ints_plus(sum[i], bias), to, scales_load(to->scale + n + i * LANES));
+    const ints value = ints_plus(zero, scaled(ints_plus(sum[i], bias), scales_load(to->scale + n + i * LANES)));
     const int left = outputs - n - i * LANES;
-    store_bytes(out + n + i * LANES, ints_plus(value, zero), left < LANES ? left : LANES);
+    store_bytes(out + n + i * LANES, ints_limit(value, low, high), left < LANES ? left : LANES);
   }
 }
 

@@ -18,7 +18,7 @@ IN acc dot(acc sum, const uint8_t *pixels, weight w) {
 IN taps_weight taps_weight_of(const int8_t *from) {
   return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)from));
 }
-IN taps_input taps_of(const uint8_t *pixels) { return by_channel(pixels); }
+IN taps_input taps_of(const uint8_t *pixels) { return quads_of(pixels); }
 IN acc dot_taps(acc sum, taps_input x, taps_weight w) { return DPBUSD256(sum, x, w); }
 
 IN input input_of(const uint8_t *from) { return _mm256_set1_epi32(word(from)); }
