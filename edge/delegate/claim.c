@@ -21,7 +21,7 @@ static int gains(claiming *c, double threshold, ks_claim *claim) {
   const int8_t *weights = ks_dense_weights(c->context, node, &made);
   if (!weights) return 0;
   const int taps = node->height * node->width;
-  double best = 1;
+  double best = 2; /* of blocks that are not all zeros */
   const int shapes[][3] = {{1, 4, KS_AS_PLANES}, {16, 4, KS_AS_16X4}, {1, 16, KS_AS_1X16}};
   int vectors = 1;
   const TfLiteIntArray *dims = c->context->tensors[node->a].dims;
@@ -70,32 +70,32 @@ static int read_by_kept(const claiming *c, int tensor) {
   return readers > 0 && readers == c->users[tensor];
 }
 
-/* A layer that does not gain by itself is kept where it lies between kept ones: what it reads and what reads it. */
-static int between(const claiming *c, int index) {
+/* What does not gain by itself is kept behind kept layers: fewer bytes are then rearranged than before it, or as many.
+ * A PAD makes more of them, so that it has to lie between kept layers. */
+static int carried(const claiming *c, int index) {
   const ks_node *node = &c->claim[index].node;
   if (node->kind == KS_CONV || node->kind == KS_DENSE) return 0;
   if (!kept(c, node->a) || (node->b >= 0 && !kept(c, node->b))) return 0;
-  return read_by_kept(c, node->out);
+  return node->kind != KS_PAD || read_by_kept(c, node->out);
 }
 
 static void settle(claiming *c) {
   for (int changed = 1; changed;) {
     changed = 0;
     for (int i = 0; i < c->count; i++) {
-      if (!c->keep[i] || c->gains[i] || between(c, i)) continue;
+      if (!c->keep[i] || c->gains[i] || carried(c, i)) continue;
       c->keep[i] = 0;
       changed = 1;
     }
   }
 }
 
-/* Depthwise convolutions at the edge of what is kept: bytes are rearranged before them instead of behind, or behind
- * instead of before, and the kernels here are faster. Not where there would be more bytes to rearrange. */
+/* Depthwise convolutions before what is kept: as many bytes are rearranged before them as behind, and the kernels here
+ * are faster. */
 static void extend(claiming *c) {
   for (int i = c->count - 1; i >= 0; i--) {
     const ks_node *node = &c->claim[i].node;
-    if (node->kind != KS_DEPTHWISE || c->keep[i]) continue;
-    c->keep[i] = kept(c, node->a) || (node->stride_x == 1 && read_by_kept(c, node->out));
+    if (node->kind == KS_DEPTHWISE && node->stride_x == 1 && read_by_kept(c, node->out)) c->keep[i] = 1;
   }
 }
 

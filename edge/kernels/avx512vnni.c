@@ -30,9 +30,7 @@ IN ints ints_plus(ints a, ints b) { return _mm512_add_epi32(a, b); }
 IN ints ints_mul(ints a, ints b) { return _mm512_mullo_epi32(a, b); }
 IN ints ints_shift(ints a, int by) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(by)); }
 IN ints ints_limit(ints a, ints low, ints high) { return _mm512_min_epi32(_mm512_max_epi32(a, low), high); }
-IN ints bytes_load(const uint8_t *from, int count) {
-  return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8((__mmask16)((1u << count) - 1), from));
-}
+IN ints bytes_load(const uint8_t *from) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)from)); }
 IN void store_bytes(int8_t *to, ints value, int count) {
   _mm512_mask_cvtepi32_storeu_epi8(to, (__mmask16)((1u << count) - 1), value);
 }
@@ -66,6 +64,9 @@ IN ints by_channel(ints bytes) {
 }
 IN taps_input taps_of(const uint8_t *pixels) { return by_channel(_mm512_loadu_si512(pixels)); }
 IN acc dot_taps(acc sum, taps_input x, taps_weight w) { return _mm512_dpbusd_epi32(sum, x, w); }
+IN ints in_order(ints bytes) {
+  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
+}
 IN ints unshuffle(ints bytes) {
   return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), bytes);
 }
@@ -93,9 +94,9 @@ IN ints pair(ints a, ints b) { return _mm512_packs_epi32(a, b); }
 typedef struct {
   __m512i zero, low, high; /* flipped */
 } limits;
-IN limits limits_of(const ks_requantize *to) {
-  return (limits){_mm512_set1_epi16((short)(to->zero_point + FLIP)), _mm512_set1_epi8((char)(to->minimum ^ FLIP)),
-                  _mm512_set1_epi8((char)(to->maximum ^ FLIP))};
+IN limits limits_of(int zero_point, int minimum, int maximum) {
+  return (limits){_mm512_set1_epi16((short)(zero_point + FLIP)), _mm512_set1_epi8((char)(minimum ^ FLIP)),
+                  _mm512_set1_epi8((char)(maximum ^ FLIP))};
 }
 IN ints stored(ints a, ints b, limits limit) {
   const __m512i bytes = _mm512_packus_epi16(_mm512_adds_epi16(a, limit.zero), _mm512_adds_epi16(b, limit.zero));

@@ -25,7 +25,7 @@ typedef struct ks_family {
   void (*dense_16x4)(const ks_dense *dense, const uint8_t *in, int8_t *out, int first, int last, int outputs);
   void (*dense_1x16)(const ks_dense *dense, const uint8_t *in, int8_t *out, int first, int last, int outputs);
 
-  /* Any number of stored bytes. */
+  /* Stored bytes of whole planes: a multiple of 64. */
   void (*add)(const ks_add *add, const uint8_t *a, const uint8_t *b, uint8_t *out, size_t bytes);
 } ks_family;
 

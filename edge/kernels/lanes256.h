@@ -25,11 +25,7 @@ IN ints ints_plus(ints a, ints b) { return _mm256_add_epi32(a, b); }
 IN ints ints_mul(ints a, ints b) { return _mm256_mullo_epi32(a, b); }
 IN ints ints_shift(ints a, int by) { return _mm256_sra_epi32(a, _mm_cvtsi32_si128(by)); }
 IN ints ints_limit(ints a, ints low, ints high) { return _mm256_min_epi32(_mm256_max_epi32(a, low), high); }
-IN ints bytes_load(const uint8_t *from, int count) {
-  uint8_t bytes[8] = {0};
-  if (count < 8) from = memcpy(bytes, from, (size_t)count);
-  return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)from));
-}
+IN ints bytes_load(const uint8_t *from) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)from)); }
 IN void store_bytes(int8_t *to, ints value, int count) {
   const __m256i low = _mm256_shuffle_epi8(
       value, _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, /**/
@@ -45,6 +41,9 @@ IN void ints_some(uint8_t *to, ints value, int pixels) {
   const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(pixels), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   _mm256_maskstore_epi32((int *)to, mask, value);
 }
+IN ints in_order(ints bytes) {
+  return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
 IN ints unshuffle(ints bytes) { return _mm256_permute4x64_epi64(bytes, 0xD8); }
 
 IN scales scales_of(float value) { return _mm256_set1_ps(value); }
@@ -56,9 +55,9 @@ IN ints pair(ints a, ints b) { return _mm256_packs_epi32(a, b); }
 typedef struct {
   __m256i zero, low, high; /* flipped */
 } limits;
-IN limits limits_of(const ks_requantize *to) {
-  return (limits){_mm256_set1_epi16((short)(to->zero_point + FLIP)), _mm256_set1_epi8((char)(to->minimum ^ FLIP)),
-                  _mm256_set1_epi8((char)(to->maximum ^ FLIP))};
+IN limits limits_of(int zero_point, int minimum, int maximum) {
+  return (limits){_mm256_set1_epi16((short)(zero_point + FLIP)), _mm256_set1_epi8((char)(minimum ^ FLIP)),
+                  _mm256_set1_epi8((char)(maximum ^ FLIP))};
 }
 IN ints stored(ints a, ints b, limits limit) {
   const __m256i bytes = _mm256_packus_epi16(_mm256_adds_epi16(a, limit.zero), _mm256_adds_epi16(b, limit.zero));

@@ -11,14 +11,15 @@
  *   scales            LANES floats: scales_of(value), scales_load, scales_quad(address of four)
  *   scaled(ints, scales)                   the product, rounded to nearest even
  *   pair(ints, ints)                       two vectors to 16 bits, saturated
- *   limits            limits_of(ks_requantize *): what the next needs
+ *   limits            limits_of(zero_point, minimum, maximum): what the next needs
  *   stored(pair, pair, limits)             zero point, limits and flip: the bytes of four vectors, in their quads
  *   by_channel(ints)  within quads of lanes, turns bytes [i][j] to [j][i]
+ *   in_order(ints)    vector by vector, what `stored` makes quad by quad
  *   unshuffle(ints)   orders the pixels of `stored` after strided loads
  *   ints_some(address, ints, lanes)        stores the first lanes
  *   store_bytes(address, ints, count)      the low bytes of the first lanes
- *   bytes_load(address, count)             unsigned bytes as ints
- *   ints_mul, ints_plus, ints_shift, ints_limit
+ *   bytes_load(address)                    LANES unsigned bytes as ints
+ *   ints_mul, ints_plus, ints_shift (arithmetic), ints_limit
  */
 #include "family.h"
 
@@ -54,7 +55,7 @@ INLINE void sums(acc *sum, const ks_conv *conv, const uint8_t *in, int n, int ve
 
 INLINE void tile(const ks_conv *conv, const uint8_t *in, uint8_t *out, size_t plane, int first, int last,
                  int vectors) {
-  const limits limit = limits_of(&conv->to);
+  const limits limit = limits_of(conv->to.zero_point, conv->to.minimum, conv->to.maximum);
   for (int group = first; group < last; group++) {
     ints pairs[2][KS_TILE]; /* channels 0 and 1, channels 2 and 3 */
     for (int c = 0; c < 4; c++) {
@@ -109,7 +110,7 @@ INLINE void depthwise_tile(const ks_depthwise *conv, const int8_t *weights, cons
       }
     }
   }
-  const limits limit = limits_of(&conv->to);
+  const limits limit = limits_of(conv->to.zero_point, conv->to.minimum, conv->to.maximum);
   for (int r = 0; r < rows; r++) {
     ints quads[4];
     for (int j = 0; j < 4; j++) quads[j] = scaled(acc_sum_quads(sum[r][j]), scale);
@@ -229,12 +230,15 @@ TARGET static void add(const ks_add *add, const uint8_t *a, const uint8_t *b, ui
   /* Stored bytes are flipped: less FLIP they are the values, which the bias takes in. */
   const ints bias = ints_of(add->bias - (add->a_factor + add->b_factor) * FLIP);
   const ints a_factor = ints_of(add->a_factor), b_factor = ints_of(add->b_factor);
-  const ints zero = ints_of(add->zero_point), low = ints_of(add->minimum), high = ints_of(add->maximum);
-  for (size_t i = 0; i < bytes; i += LANES) {
-    const int count = bytes - i < LANES ? (int)(bytes - i) : LANES;
-    ints sum = ints_plus(bias, ints_plus(ints_mul(bytes_load(a + i, count), a_factor), ints_mul(bytes_load(b + i, count), b_factor)));
-    sum = ints_limit(ints_plus(ints_shift(sum, add->shift), zero), low, high);
-    store_bytes((int8_t *)out + i, ints_plus(sum, ints_of(FLIP)), count);
+  const limits limit = limits_of(add->zero_point, add->minimum, add->maximum);
+  for (size_t i = 0; i < bytes; i += 4 * LANES) {
+    ints sum[4];
+    for (int j = 0; j < 4; j++) {
+      const ints x = ints_mul(bytes_load(a + i + j * LANES), a_factor);
+      const ints y = ints_mul(bytes_load(b + i + j * LANES), b_factor);
+      sum[j] = ints_shift(ints_plus(bias, ints_plus(x, y)), add->shift);
+    }
+    ints_store(out + i, in_order(stored(pair(sum[0], sum[1]), pair(sum[2], sum[3]), limit)));
   }
 }
 
