@@ -5,6 +5,8 @@
 
 typedef struct {
   TfLiteContext *context;
+  const ks_family *family;
+  double threshold; /* below 0: the break-even of each layer */
   int tensors;
   int *users, *makers;   /* per tensor: nodes that read it; the node that makes it */
   int *claimed;          /* per tensor: index of the claim that makes it, or -1 */
@@ -13,31 +15,34 @@ typedef struct {
   int count;
 } claiming;
 
-/* Whether skipping zero blocks pays for this layer, and in which form. */
-static int gains(claiming *c, double threshold, ks_claim *claim) {
+/* Whether skipping zero blocks pays for this layer, and in which form: the one that is furthest above its break-even. */
+static int gains(const claiming *c, ks_claim *claim) {
+  static const int shapes[][2] = {[KS_AS_PLANES] = {1, 4}, [KS_AS_16X4] = {16, 4}, [KS_AS_1X16] = {1, 16}};
   const ks_node *node = &claim->node;
   if (node->kind != KS_CONV && node->kind != KS_DENSE) return 0;
   int8_t *made;
   const int8_t *weights = ks_dense_weights(c->context, node, &made);
   if (!weights) return 0;
+  const TfLiteIntArray *dims = c->context->tensors[node->kind == KS_CONV ? node->out : node->a].dims;
   const int taps = node->height * node->width;
-  double best = 2; /* of blocks that are not all zeros */
-  const int shapes[][3] = {{1, 4, KS_AS_PLANES}, {16, 4, KS_AS_16X4}, {1, 16, KS_AS_1X16}};
-  int vectors = 1;
-  const TfLiteIntArray *dims = c->context->tensors[node->a].dims;
-  for (int i = 0; i < dims->size - 1; i++) vectors *= dims->data[i];
-  for (int i = 0; i < 3; i++) {
-    const int rows = shapes[i][0], columns = shapes[i][1];
-    if ((i == 0) != (node->kind == KS_CONV || (vectors >= 16 && dims->size == 2))) continue;
+  int pixels = 1;
+  for (int i = 0; i < dims->size - 1; i++) pixels *= dims->data[i];
+  const int planes = node->kind == KS_CONV || (pixels >= 16 && dims->size == 2);
+  double best = -3; /* below any difference of fractions */
+  for (int form = planes ? KS_AS_PLANES : KS_AS_16X4; form <= (planes ? KS_AS_PLANES : KS_AS_1X16); form++) {
+    const int rows = shapes[form][0], columns = shapes[form][1];
     const double all = (double)((node->outputs + rows - 1) / rows) * taps * ((node->inputs + columns - 1) / columns);
-    const double full = ks_count_blocks(weights, node->outputs, taps, node->inputs, rows, columns) / all;
-    if (full < best) best = full, claim->form = (ks_form)shapes[i][2];
+    const double zeros = 1 - ks_count_blocks(weights, node->outputs, taps, node->inputs, rows, columns) / all;
+    const double needed = c->threshold >= 0 ? c->threshold
+                                            : ks_break_even(c->family, (ks_form)form, node->outputs,
+                                                            taps * node->inputs, taps, pixels);
+    if (zeros - needed > best) best = zeros - needed, claim->form = (ks_form)form;
   }
   free(made);
-  return 1 - best >= threshold;
+  return best >= 0;
 }
 
-static int fill(claiming *c, const TfLiteIntArray *plan, double threshold) {
+static int fill(claiming *c, const TfLiteIntArray *plan) {
   for (int t = 0; t < c->tensors; t++) c->makers[t] = c->claimed[t] = -1;
   for (int pass = 0; pass < 2; pass++) {
     for (int i = 0; i < plan->size; i++) {
@@ -50,7 +55,7 @@ static int fill(claiming *c, const TfLiteIntArray *plan, double threshold) {
         for (int k = 0; node->outputs && k < node->outputs->size; k++)
           if (node->outputs->data[k] >= 0) c->makers[node->outputs->data[k]] = plan->data[i];
       } else if (ks_read_node(c->context, plan->data[i], c->users, c->makers, &c->claim[c->count].node)) {
-        c->gains[c->count] = (char)gains(c, threshold, &c->claim[c->count]);
+        c->gains[c->count] = (char)gains(c, &c->claim[c->count]);
         c->keep[c->count] = 1;
         c->claimed[c->claim[c->count].node.out] = c->count;
         c->count++;
@@ -113,16 +118,15 @@ static int gather(claiming *c, ks_claims *claims) {
 }
 
 int ks_claims_of(TfLiteContext *context, const ks_family *family, double threshold, ks_claims *claims) {
-  claiming c = {.context = context, .tensors = (int)context->tensors_size};
+  claiming c = {.context = context, .family = family, .threshold = threshold, .tensors = (int)context->tensors_size};
   TfLiteIntArray *plan;
-  (void)family;
   memset(claims, 0, sizeof *claims);
   if (context->get_execution_plan(context, &plan) != kOk) return 0;
   const size_t tensors = context->tensors_size + 1, nodes = (size_t)plan->size + 1;
   c.users = calloc(tensors, sizeof(int)), c.makers = calloc(tensors, sizeof(int));
   c.claimed = calloc(tensors, sizeof(int));
   c.claim = calloc(nodes, sizeof *c.claim), c.keep = calloc(nodes, 1), c.gains = calloc(nodes, 1);
-  int done = c.users && c.makers && c.claimed && c.claim && c.keep && c.gains && fill(&c, plan, threshold);
+  int done = c.users && c.makers && c.claimed && c.claim && c.keep && c.gains && fill(&c, plan);
   if (done) {
     settle(&c);
     extend(&c);

@@ -10,7 +10,8 @@ typedef struct {
   TfLiteIntArray *nodes; /* to replace: the claims and their DENSIFY */
 } ks_claims;
 
-/* Returns 0 when memory is out. */
+/* `threshold`: fraction of zero blocks that is asked for, or below 0 for each layer's break-even. Returns 0 when memory
+ * is out. */
 int ks_claims_of(TfLiteContext *context, const ks_family *family, double threshold, ks_claims *claims);
 void ks_claims_free(ks_claims *claims);
 

@@ -15,7 +15,7 @@ typedef struct {
   const ks_family *family;
   ks_pool *pool;
   int threads;      /* 0: as many as the interpreter */
-  double threshold; /* fraction of zero blocks from which on a layer is claimed */
+  double threshold; /* fraction of zero blocks from which on a layer is claimed; below 0: its break-even */
 } delegate;
 
 static void release(delegate *d) {
@@ -166,7 +166,7 @@ static int set_kernels(delegate *d, const char *value, report error) {
 EXPORT TfLiteDelegate *tflite_plugin_create_delegate(char **keys, char **values, size_t count, report error) {
   delegate *d = calloc(1, sizeof *d);
   if (!d) return NULL;
-  d->threshold = 0.6;
+  d->threshold = -1;
   const char *kernels = "auto";
   int done = 1;
   for (size_t i = 0; i < count && done; i++) {

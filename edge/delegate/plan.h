@@ -2,14 +2,11 @@
 #ifndef KS_PLAN_H
 #define KS_PLAN_H
 
-#include "../kernels/family.h"
+#include "../kernels/gain.h"
 #include "../kernels/pack.h"
 #include "../kernels/planes.h"
 #include "node.h"
 #include "pool.h"
-
-/* How the layers of a partition hold a tensor. */
-typedef enum { KS_AS_PLANES, KS_AS_16X4, KS_AS_1X16 } ks_form;
 
 typedef struct {
   ks_node node;
