@@ -1,5 +1,6 @@
 """The native library: LiteRT's external delegate with INT8 kernels that skip zero blocks of weights."""
 
+import ctypes
 import functools
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def delegate(threads=None, **options):
         What `Interpreter(..., experimental_delegates=[...])` takes.
 
     Raises:
-        RuntimeError: the library was not built, or the processor has no instructions for it.
+        RuntimeError: the library was not built or cannot be loaded, or the processor has no instructions for it.
         ValueError: an option is not known, or its value is not.
 
     >>> import keras_sparse as ks
@@ -37,6 +38,10 @@ def delegate(threads=None, **options):
             "The native kernels are not there: no C compiler was found when keras_sparse was installed. In a checkout, "
             f"`python setup.py build_ext --inplace` builds them. Received: no file {LIBRARY}"
         )
+    try:
+        ctypes.CDLL(str(LIBRARY))
+    except OSError as error:
+        raise RuntimeError(f"The native kernels cannot be loaded here: build them again. Received: {error}") from None
     from ai_edge_litert.interpreter import load_delegate
 
     given = options if threads is None else {"threads": threads, **options}
