@@ -96,7 +96,7 @@ int ks_pack_depthwise(ks_depthwise *conv, const int8_t *weights, int channels, i
 int ks_pack_dense(ks_dense *dense, const int8_t *weights, int outputs, int inputs, int rows, int columns,
                   const ks_numbers *numbers) {
   const int padded = round_up(outputs, KS_ROWS), size = rows * columns;
-  const size_t count = ks_count_blocks(weights, outputs, 1, inputs, rows, columns);
+  const size_t count = ks_count_blocks(weights, outputs, 1, inputs, rows, columns) + (size_t)padded / rows * (KS_CHAINS - 1);
   int8_t *packed = calloc(count + 1, (size_t)size);
   uint16_t *places = calloc(count + 1, sizeof *places);
   uint32_t *first = calloc((size_t)padded / rows + 1, sizeof *first);
@@ -117,6 +117,7 @@ int ks_pack_dense(ks_dense *dense, const int8_t *weights, int outputs, int input
                (size_t)smaller(columns, inputs - i));
       places[at++] = (uint16_t)(i / columns);
     }
+    at += (KS_CHAINS - (at - first[n / rows]) % KS_CHAINS) % KS_CHAINS; /* blocks of zeros */
   }
   first[padded / rows] = at;
   return 1;

@@ -31,6 +31,7 @@ enum {
   KS_PIXELS = 16, /* planes are padded to a multiple of this many pixels */
   KS_TILE = 8,    /* vectors of pixels, at most, that a call of `conv` is given */
   KS_ROWS = 16,   /* outputs of a block of dense_16x4, inputs of one of dense_1x16 */
+  KS_CHAINS = 4,  /* sums that run beside each other, as one alone would wait for itself */
 };
 
 /* From sums to bytes, exactly as XNNPACK does it: byte = round(sum * scale) + zero_point within the limits, rounded to
@@ -63,7 +64,8 @@ typedef struct {
 } ks_depthwise;
 
 /* Fully connected. 16x4: `rows` of 16 outputs, a block is 64 weights [output][input], `place` its first input.
- * 1x16: `rows` of one output, a block is 16 weights. Rows are padded to a multiple of 16 outputs. */
+ * 1x16: `rows` of one output, a block is 16 weights. Rows are padded to a multiple of 16 outputs, and the blocks of each
+ * with blocks of zeros to a multiple of KS_CHAINS: a loop for the rest would be guessed wrong in every row. */
 typedef struct {
   const int8_t *weights;
   const uint16_t *places; /* first input of a block, divided by the inputs of a block */

@@ -172,24 +172,18 @@ INLINE void finish(const ks_requantize *to, const ints *sum, int8_t *out, int n,
 
 TARGET static void dense_16x4(const ks_dense *dense, const uint8_t *in, int8_t *out, int first, int last,
                               int outputs) {
-  enum { PARTS = 16 / LANES, CHAINS = 4 }; /* chains: one sum alone would wait for itself */
+  enum { PARTS = 16 / LANES };
   for (int row = first; row < last; row++) {
-    acc sum[CHAINS][PARTS];
-    for (int k = 0; k < CHAINS; k++)
+    acc sum[KS_CHAINS][PARTS];
+    for (int k = 0; k < KS_CHAINS; k++)
       for (int i = 0; i < PARTS; i++) sum[k][i] = acc_of(0);
-    uint32_t block = dense->first[row];
-    const uint32_t end = dense->first[row + 1];
-    for (; block + CHAINS <= end; block += CHAINS) {
-      for (int k = 0; k < CHAINS; k++) {
+    const size_t end = dense->first[row + 1];
+    for (size_t block = dense->first[row]; block < end; block += KS_CHAINS) {
+      for (size_t k = 0; k < KS_CHAINS; k++) {
         const input x = input_of(in + 4 * dense->places[block + k]);
-        const int8_t *w = dense->weights + 64 * (size_t)(block + k);
+        const int8_t *w = dense->weights + 64 * (block + k);
         for (int i = 0; i < PARTS; i++) sum[k][i] = dot_input(sum[k][i], x, w + 4 * LANES * i);
       }
-    }
-    for (; block < end; block++) {
-      const input x = input_of(in + 4 * dense->places[block]);
-      for (int i = 0; i < PARTS; i++)
-        sum[0][i] = dot_input(sum[0][i], x, dense->weights + 64 * (size_t)block + 4 * LANES * i);
     }
     ints whole[PARTS];
     for (int i = 0; i < PARTS; i++)
@@ -198,16 +192,14 @@ TARGET static void dense_16x4(const ks_dense *dense, const uint8_t *in, int8_t *
   }
 }
 
-/* One row of blocks of 16 inputs, in several chains. */
+/* One row of blocks of 16 inputs. */
 INLINE row row_of(const ks_dense *dense, const uint8_t *in, int n) {
   const uint16_t *place = dense->places;
   const int8_t *w = dense->weights;
-  row sum[4] = {row_zero(), row_zero(), row_zero(), row_zero()};
-  size_t block = dense->first[n];
+  row sum[KS_CHAINS] = {row_zero(), row_zero(), row_zero(), row_zero()};
   const size_t end = dense->first[n + 1];
-  for (; block + 4 <= end; block += 4)
-    for (size_t k = 0; k < 4; k++) sum[k] = row_dot(sum[k], in + 16 * place[block + k], w + 16 * (block + k));
-  for (size_t k = 0; block < end; block++, k++) sum[k] = row_dot(sum[k], in + 16 * place[block], w + 16 * block);
+  for (size_t block = dense->first[n]; block < end; block += KS_CHAINS)
+    for (size_t k = 0; k < KS_CHAINS; k++) sum[k] = row_dot(sum[k], in + 16 * place[block + k], w + 16 * (block + k));
   return row_add(row_add(sum[0], sum[1]), row_add(sum[2], sum[3]));
 }
 
