@@ -3,6 +3,7 @@
 #define TARGET __attribute__((target("avx2,avx512f,avx512vl,avx512bw,avx512vnni,bmi2")))
 #define FAMILY ks_avx512vl
 #define NAME "avx512vl-vnni"
+#define KS_DEPTHWISE_ROWS 4 /* 32 registers */
 #define AVAILABLE available
 #define DPBUSD256 _mm256_dpbusd_epi32
 #define DPBUSD128 _mm_dpbusd_epi32

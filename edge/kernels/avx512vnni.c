@@ -103,5 +103,15 @@ IN ints stored(ints a, ints b, limits limit) {
   return _mm512_min_epu8(_mm512_max_epu8(bytes, limit.low), limit.high);
 }
 
+static void depthwise_by_width(const ks_depthwise *conv, int group, const uint8_t *in, size_t pitch, uint8_t *out,
+                               int width, int height);
+#define DEPTHWISE depthwise_by_width
 #include "vectors.h"
+
+/* Rows of up to 8 pixels would leave half of a vector empty; the 256-bit kernels take the same weights and bytes. */
+extern const ks_family ks_avx512vl;
+static void depthwise_by_width(const ks_depthwise *conv, int group, const uint8_t *in, size_t pitch, uint8_t *out,
+                               int width, int height) {
+  (width > 8 ? depthwise : ks_avx512vl.depthwise)(conv, group, in, pitch, out, width, height);
+}
 #endif
