@@ -5,8 +5,8 @@
 #define NAME "avx512vl-vnni"
 #define KS_DEPTHWISE_ROWS 4 /* 32 registers */
 #define AVAILABLE available
-#define DPBUSD256 _mm256_dpbusd_epi32
-#define DPBUSD128 _mm_dpbusd_epi32
+#define DPBUSD "vpdpbusd"
+#define REGISTER "v"
 
 static int available(void) {
   return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&

@@ -191,7 +191,7 @@ TARGET static void dense_16x4(const ks_dense *dense, const uint8_t *in, int8_t *
     const size_t end = dense->first[row + 1];
     for (size_t block = dense->first[row]; block < end; block += KS_CHAINS) {
       for (size_t k = 0; k < KS_CHAINS; k++) {
-        const input x = input_of(in + 4 * dense->places[block + k]);
+        const input x = input_of(in + 4 * (size_t)dense->places[block + k]);
         const int8_t *w = dense->weights + 64 * (block + k);
         for (int i = 0; i < PARTS; i++) sum[k][i] = dot_input(sum[k][i], x, w + 4 * LANES * i);
       }
@@ -210,7 +210,7 @@ INLINE row row_of(const ks_dense *dense, const uint8_t *in, int n) {
   row sum[KS_CHAINS] = {row_zero(), row_zero(), row_zero(), row_zero()};
   const size_t end = dense->first[n + 1];
   for (size_t block = dense->first[n]; block < end; block += KS_CHAINS)
-    for (size_t k = 0; k < KS_CHAINS; k++) sum[k] = row_dot(sum[k], in + 16 * place[block + k], w + 16 * (block + k));
+    for (size_t k = 0; k < KS_CHAINS; k++) sum[k] = row_dot(sum[k], in + 16 * (size_t)place[block + k], w + 16 * (block + k));
   return row_add(row_add(sum[0], sum[1]), row_add(sum[2], sum[3]));
 }
 
