@@ -51,6 +51,9 @@ static ks_value *framed(ks_planning *p, const ks_node *node, ks_frame *f, int *h
   return a;
 }
 
+/* Nanoseconds of a vector instruction in the kernels, roughly, and of what is done for each vector of outputs. */
+static const double INSTRUCTION = 0.4, OUTPUTS = 2;
+
 typedef struct {
   ks_step *step;
   const ks_node *node;
@@ -77,6 +80,13 @@ static void tile_conv(ks_planning *p, ks_step *s) {
     const size_t scratch = (size_t)s->chunk * s->tile * 4;
     if (scratch > p->plan->scratch_bytes) p->plan->scratch_bytes = scratch;
   }
+}
+
+static void count_conv(ks_planning *p, const ks_step *s) {
+  if (p->error) return;
+  const double vectors = (double)s->images * ks_divide_up(s->flat, p->plan->family->pixels);
+  const double outputs = (double)s->groups * KS_GROUP;
+  p->plan->work += vectors * (s->conv.first[s->groups * KS_GROUP] * INSTRUCTION + outputs * OUTPUTS);
 }
 
 void ks_plan_conv(ks_planning *p, const ks_node *node, const int *dims) {
@@ -124,6 +134,7 @@ void ks_plan_conv(ks_planning *p, const ks_node *node, const int *dims) {
   tile_conv(p, s);
   conv_packing packing = {s, node, offsets, plane};
   pack(p, node, pack_conv, &packing);
+  count_conv(p, s);
   free(offsets);
 }
 
@@ -151,6 +162,8 @@ void ks_plan_depthwise(ks_planning *p, const ks_node *node, const int *dims) {
   if (scratch > p->plan->scratch_bytes) p->plan->scratch_bytes = scratch;
   conv_packing packing = {s, node, NULL, 0};
   pack(p, node, pack_depthwise, &packing);
+  const double vectors = 4.0 * s->images * s->groups * s->pixels / p->plan->family->pixels;
+  p->plan->work += vectors * (node->height * ((node->width + 3) / 4) * INSTRUCTION + OUTPUTS);
 }
 
 static int pack_dense(void *argument, const int8_t *weights, const ks_numbers *numbers) {
@@ -170,6 +183,7 @@ static void plan_matrix(ks_planning *p, const ks_node *node, const int *dims) {
   tile_conv(p, s);
   conv_packing packing = {s, node, &here, s->a_plane};
   pack(p, node, pack_conv, &packing);
+  count_conv(p, s);
 }
 
 void ks_plan_dense(ks_planning *p, const ks_claim *claim, int rank, const int *dims) {
@@ -191,6 +205,8 @@ void ks_plan_dense(ks_planning *p, const ks_claim *claim, int rank, const int *d
   if (scratch > p->plan->scratch_bytes) p->plan->scratch_bytes = scratch;
   conv_packing packing = {s, node, NULL, 0};
   pack(p, node, pack_dense, &packing);
+  const int rows_of_blocks = s->form == KS_AS_16X4 ? rows : rows * KS_ROWS;
+  if (!p->error) p->plan->work += (double)s->images * s->dense.first[rows_of_blocks] * 2 * INSTRUCTION;
 }
 
 void ks_plan_add(ks_planning *p, const ks_node *node, const int *dims) {

@@ -136,5 +136,5 @@ void ks_plan_clear(ks_plan *plan) {
   free(plan->memory);
   plan->step = NULL, plan->buffer = NULL, plan->memory = NULL;
   plan->steps = plan->buffers = 0;
-  plan->arena_bytes = plan->scratch_bytes = 0;
+  plan->arena_bytes = plan->scratch_bytes = 0, plan->work = 0;
 }

@@ -61,6 +61,7 @@ typedef struct {
   ks_step *step;
   ks_buffer *buffer;
   size_t arena_bytes, scratch_bytes; /* scratch: of one thread */
+  double work;                       /* of one run, in nanoseconds of one thread, roughly */
   uint8_t *memory;                   /* the buffers, then one scratch a thread; 64-byte aligned */
 } ks_plan;
 
