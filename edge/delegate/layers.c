@@ -123,9 +123,8 @@ void ks_plan_conv(ks_planning *p, const ks_node *node, const int *dims) {
     in = frame;
     for (int ky = 0; ky < node->height; ky++)
       for (int kx = 0; kx < node->width; kx++)
-        offsets[ky * node->width + kx] =
-            (int32_t)((ky % f.stride_y * f.phases_x + kx % f.stride_x) * step_plane) +
-            4 * (ky / f.stride_y * f.pitch + kx / f.stride_x);
+        offsets[ky * node->width + kx] = (int32_t)((ky % f.stride_y * f.phases_x + kx % f.stride_x) * step_plane) +
+                                         4 * (ky / f.stride_y * f.pitch + kx / f.stride_x);
   }
   ks_step *s = ks_new_step(p, KS_STEP_CONV, in, KS_NOWHERE, ks_new_planes(p, out));
   ks_shape_step(s, out, out);
@@ -205,8 +204,10 @@ void ks_plan_dense(ks_planning *p, const ks_claim *claim, int rank, const int *d
   if (scratch > p->plan->scratch_bytes) p->plan->scratch_bytes = scratch;
   conv_packing packing = {s, node, NULL, 0};
   pack(p, node, pack_dense, &packing);
-  const int rows_of_blocks = s->form == KS_AS_16X4 ? rows : rows * KS_ROWS;
-  if (!p->error) p->plan->work += (double)s->images * s->dense.first[rows_of_blocks] * 2 * INSTRUCTION;
+  if (p->error) return;
+  const double work = s->dense.first[s->form == KS_AS_16X4 ? rows : rows * KS_ROWS] * 2 * INSTRUCTION;
+  p->plan->work += s->images * work;
+  if (work < KS_LITTLE) s->chunk = rows, s->units = 1; /* each unit flips the inputs anew */
 }
 
 void ks_plan_add(ks_planning *p, const ks_node *node, const int *dims) {
@@ -223,8 +224,16 @@ void ks_plan_pad(ks_planning *p, const ks_node *node, const int *dims) {
   const ks_place in = ks_planes_of(p, a);
   ks_step *s = ks_new_step(p, KS_STEP_FRAME, in, KS_NOWHERE, ks_new_planes(p, out));
   ks_shape_step(s, a, out);
-  s->frame = (ks_frame){.height = a->height, .width = a->width, .top = node->top, .left = node->left, .stride_y = 1,
-                        .stride_x = 1, .phases_y = 1, .phases_x = 1, .rows = out->height, .pitch = out->width};
+  s->frame = (ks_frame){.height = a->height,
+                        .width = a->width,
+                        .top = node->top,
+                        .left = node->left,
+                        .stride_y = 1,
+                        .stride_x = 1,
+                        .phases_y = 1,
+                        .phases_x = 1,
+                        .rows = out->height,
+                        .pitch = out->width};
   memset(s->frame.fill, (uint8_t)input_zero(p, node) ^ p->plan->family->flip, 4);
   s->frame_plane = s->out_plane;
   s->chunk = ks_chunk(p->plan, s->groups, 1), s->units = ks_divide_up(s->groups, s->chunk);

@@ -29,8 +29,8 @@ struct ks_pool {
   void *job;
   int units;
   int workers;
-  int placed;  /* workers that keep off `caller` */
-  int caller;  /* the processor on which the session's caller ran last */
+  int placed; /* workers that keep off `caller` */
+  int caller; /* the processor on which the session's caller ran last */
   worker worker[MOST];
 };
 
@@ -162,4 +162,3 @@ void ks_pool_run(ks_pool *pool, int threads, ks_unit run, void *job, int units) 
     else
       sched_yield();
 }
-

@@ -112,13 +112,10 @@ static void add(void *argument, int unit, int thread) {
                        (size_t)(smaller(first + s->chunk, s->groups) - first) * s->a_plane);
 }
 
-static const double LITTLE = 100e3; /* nanoseconds */
-
 static const ks_unit RUN[] = {enter, leave, frame, conv, depthwise, dense, add};
 
 void ks_plan_run(ks_plan *plan, TfLiteContext *context) {
-  /* Threads take a while to wake: for little work, the caller is done before they are there. */
-  const int threads = plan->work < LITTLE ? 1 : ks_pool_begin(plan->pool, plan->threads);
+  const int threads = plan->work < KS_LITTLE ? 1 : ks_pool_begin(plan->pool, plan->threads);
   for (int i = 0; i < plan->steps; i++) {
     const ks_step *s = &plan->step[i];
     job j = {plan, s, at(plan, context, s->a), at(plan, context, s->b), at(plan, context, s->out)};

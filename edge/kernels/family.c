@@ -11,7 +11,7 @@ const ks_family *const ks_families[] = {
 #if defined(__x86_64__)
     &ks_avx512vnni, &ks_avx512vl, &ks_avxvnni, &ks_avx2,
 #endif
-    &ks_plain, NULL};
+    &ks_plain,      NULL};
 
 const ks_family *ks_family_for(const char *name) {
   for (const ks_family *const *each = ks_families; *each; each++) {
