@@ -14,6 +14,7 @@ from keras_sparse.report.benchmark import benchmark
 from keras_sparse.report.explain import explain
 from keras_sparse.report.recommend import recommend
 from keras_sparse.report.sparsity import sparsity
+from keras_sparse.runtime.native import delegate
 from keras_sparse.saving.weights import load_weights, save_weights
 from keras_sparse.schedule import Constant, Cubic, Linear, OneShot
 from keras_sparse.sparse_tensor import SparseTensor
@@ -41,6 +42,7 @@ __all__ = [
     "benchmark",
     "bundle",
     "calibrate",
+    "delegate",
     "explain",
     "export",
     "from_tfmot",

@@ -1,0 +1,84 @@
+/* What one partition does: nodes as steps over buffers that it owns. */
+#ifndef KS_PLAN_H
+#define KS_PLAN_H
+
+#include "../kernels/gain.h"
+#include "../kernels/pack.h"
+#include "../kernels/planes.h"
+#include "node.h"
+#include "pool.h"
+
+typedef struct {
+  ks_node node;
+  ks_form form; /* of a fully connected layer */
+} ks_claim;
+
+/* Where bytes are: in a tensor of the interpreter, or at an offset of the plan's memory. */
+typedef struct {
+  int tensor; /* -1: none */
+  int buffer; /* -1: none */
+} ks_place;
+
+typedef enum {
+  KS_STEP_ENTER,
+  KS_STEP_LEAVE,
+  KS_STEP_FRAME,
+  KS_STEP_CONV,
+  KS_STEP_DEPTHWISE,
+  KS_STEP_DENSE,
+  KS_STEP_ADD,
+} ks_step_kind;
+
+typedef struct {
+  ks_step_kind kind;
+  ks_place a, b, out;
+  int images, units;         /* units of one image, or of all where a layer does not know images */
+  size_t a_image, out_image; /* bytes from one image to the next */
+  size_t a_plane, out_plane;
+  int groups, channels; /* of the output */
+  int chunk;            /* groups, pixels or rows of 16 outputs of a unit */
+  size_t pixels;        /* of the output */
+  ks_frame frame;
+  ks_conv conv;
+  int tiles, tile;              /* pixel tiles, and pixels of each */
+  int flat, pitch, rows, width; /* pixels to compute with their pitch, and the output's shape */
+  ks_depthwise depthwise;
+  size_t frame_plane;
+  ks_dense dense;
+  int inputs; /* of a fully connected layer */
+  ks_form form;
+  ks_add add;
+} ks_step;
+
+typedef struct {
+  size_t size, offset;
+  int first, last; /* steps that use it */
+} ks_buffer;
+
+/* Threads take a while to wake: with less work than so many nanoseconds, the caller is done before they are there. */
+enum { KS_LITTLE = 100000 };
+
+typedef struct {
+  const ks_family *family;
+  ks_pool *pool;
+  int threads;
+  int claims;
+  ks_claim *claim;
+  int inputs, outputs;
+  int *input, *output; /* tensors */
+
+  int steps, buffers;
+  ks_step *step;
+  ks_buffer *buffer;
+  size_t arena_bytes, scratch_bytes; /* scratch: of one thread */
+  double work;                       /* of one run, in nanoseconds of one thread, roughly */
+  uint8_t *memory;                   /* the buffers, then one scratch a thread; 64-byte aligned */
+} ks_plan;
+
+/* (Re)makes the steps for the present shapes and gives the output tensors theirs. Returns NULL or what went wrong. */
+const char *ks_plan_prepare(ks_plan *plan, TfLiteContext *context);
+void ks_plan_run(ks_plan *plan, TfLiteContext *context);
+/* Frees the steps, not the plan. */
+void ks_plan_clear(ks_plan *plan);
+
+#endif
