@@ -24,7 +24,7 @@ COMMANDS = {
     "test": (".venv-test", ["-e", ".[test]"]),
     "check": (".venv-test", ["-e", ".[test,dev]"]),
 }
-REQUIREMENTS = ("setup.cfg", "pyproject.toml", "constraints.txt")
+REQUIREMENTS = ("setup.cfg", "pyproject.toml", "constraints.txt", "setup.py", "edge/*.py", "edge/*/*.[ch]")
 # The environment is the user's, but for what would let another Python's packages in or send pip elsewhere.
 LEAKS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER")
 ENV = {name: value for name, value in os.environ.items() if name not in LEAKS}
@@ -54,9 +54,9 @@ def set_up(command):
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
     made_by = "\n".join((sys.version, sys.base_prefix, str(ROOT)))
     digest = hashlib.sha256("\n".join((made_by, *wanted)).encode())
-    for file in REQUIREMENTS:
-        if (ROOT / file).is_file():
-            digest.update((ROOT / file).read_bytes())
+    for pattern in REQUIREMENTS:
+        for file in sorted(ROOT.glob(pattern)):
+            digest.update(file.read_bytes())
     stamp, maker = folder / f"installed-for-{command}", folder / "made-by"
     if stamp.is_file() and stamp.read_text() == digest.hexdigest():
         return scripts

@@ -1,5 +1,7 @@
 """The public names of `keras_sparse`, and where they are."""
 
+from keras_sparse_edge.native import delegate
+
 from keras_sparse.encoding.two_of_four import pack_2of4, unpack_2of4
 from keras_sparse.exporting.artifact import Artifact
 from keras_sparse.exporting.edge import bundle
@@ -14,7 +16,6 @@ from keras_sparse.report.benchmark import benchmark
 from keras_sparse.report.explain import explain
 from keras_sparse.report.recommend import recommend
 from keras_sparse.report.sparsity import sparsity
-from keras_sparse.runtime.native import delegate
 from keras_sparse.saving.weights import load_weights, save_weights
 from keras_sparse.schedule import Constant, Cubic, Linear, OneShot
 from keras_sparse.sparse_tensor import SparseTensor

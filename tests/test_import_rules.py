@@ -53,8 +53,10 @@ EXPORT = (
     "keras",
     *RUNTIMES,
 )
+NATIVE = "keras_sparse_edge.native"
 REPORT = (
     *NOUNS,
+    NATIVE,
     TARGETS,
     "keras_sparse.report",
     "keras_sparse.runtime",
@@ -84,6 +86,7 @@ MIGRATION = (
     "tensorflow_model_optimization",
 )
 SAVING = (*NOUNS, "keras_sparse.saving", "keras_sparse.encoding", "keras_sparse.exporting.atomic", "keras", "h5py")
+EDGE = ("numpy", "ai_edge_litert", "keras_sparse_edge", "setuptools")
 PRIVATE = ("keras.src", "keras._*")
 # fmt: off
 RULES = (
@@ -94,7 +97,7 @@ RULES = (
     Rule("keras_sparse/targets/**/*.py",  (*NOUNS, TARGETS),                             ("keras_sparse.target",)),
     Rule("keras_sparse/encoding/**/*.py", ENCODING),
     Rule("keras_sparse/packing/**/*.py",  PACKING),
-    Rule("keras_sparse/runtime/**/*.py",  (*NOUNS, "keras_sparse.runtime", *RUNTIMES)),
+    Rule("keras_sparse/runtime/**/*.py",  (*NOUNS, "keras_sparse.runtime", *RUNTIMES, NATIVE)),
     Rule("keras_sparse/train/**/*.py",    (*NOUNS, TARGETS, "keras_sparse.train", "keras"), PRIVATE),
     Rule("keras_sparse/migration/**/*.py", MIGRATION,                                    PRIVATE),
     Rule("keras_sparse/saving/**/*.py",   SAVING,                                        PRIVATE),
@@ -103,7 +106,7 @@ RULES = (
     # onnx raises the errors of protobuf; tf2onnx wants the shapes of its inputs as tensorflow.TensorSpec
     Rule(ONNX, (*EXPORT, "onnx", "google.protobuf", "tf2onnx", "tensorflow"),            PRIVATE),
     Rule("keras_sparse/report/**/*.py",   REPORT,                                        PRIVATE),
-    Rule("edge/**/*.py", ("numpy", "ai_edge_litert", "keras_sparse_edge"),              ("keras_sparse", "tensorflow")),
+    Rule("edge/**/*.py", EDGE,                                                           ("keras_sparse", "tensorflow")),
     Rule("examples/**/*.py",              ANY,                                           ("keras_sparse.*",)),
     Rule("benchmarks/**/*.py",            ANY,                                           ("keras_sparse.*",)),
     Rule("**/*.py",                       ANY,                                           ("keras.src",)),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sparse_edge import Bundle, BundleError, InputError, PackedError, __version__
+from keras_sparse_edge import Bundle, BundleError, InputError, PackedError, __version__, native
 from keras_sparse_edge.manifest import Manifest, Tensor
 from keras_sparse_edge.run import load_items
 from keras_sparse_edge.unpack import unpack_command
@@ -33,10 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        bundle = Bundle.open(args.bundle, threads=args.threads)
+        bundle = Bundle.open(args.bundle, threads=args.threads, kernels=args.native)
         if args.info:
             manifest = bundle.manifest
-            print(_json(manifest.document) if args.json else "\n".join(info_lines(manifest)))
+            print(
+                _json(manifest.document)
+                if args.json
+                else "\n".join([*info_lines(manifest), f"kernels here    {_kernels()}"])
+            )
         else:
             scores = bundle.predict(load_items(args.input))
             results = top_classes(scores, bundle.manifest.labels, args.top)
@@ -47,9 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(f"{args.input}: {error}")
     except OSError as error:
         return _refuse(_unreadable(error))
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:
         return _refuse(str(error))
     return 0
+
+
+def _kernels() -> str:
+    """Which kernels run bundles on this machine."""
+    if native.available():
+        return "native INT8 for sparse layers where they are faster, XNNPACK for all others"
+    return "XNNPACK (there are no native ones for this processor, or they were not built)"
 
 
 def _unpack(argv: Sequence[str]) -> int:
@@ -149,6 +160,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--top", type=_count, default=3, metavar="K", help="classes per item (3)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--threads", type=_count, metavar="N", help="threads of the interpreter")
+    parser.add_argument(
+        "--native",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="with the native INT8 kernels or without (where they can be had)",
+    )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
 

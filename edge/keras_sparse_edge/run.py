@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_sparse_edge import native
 from keras_sparse_edge.bundle import read_bundle
 from keras_sparse_edge.errors import BundleError, InputError, shown
 from keras_sparse_edge.manifest import TENSOR_RANGES, Manifest, Preprocessing, Tensor
@@ -37,16 +38,23 @@ class Bundle:
     ```
     """
 
-    def __init__(self, manifest: Manifest, model: bytes, *, threads: int | None = None) -> None:
+    def __init__(
+        self, manifest: Manifest, model: bytes, *, threads: int | None = None, kernels: bool | None = None
+    ) -> None:
         self.manifest = manifest
         self._model = model
         self._threads = threads
+        self._kernels = kernels
         self._interpreter: Any = None
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, threads: int | None = None) -> Bundle:
-        """Read and validate the bundle at `path`; BundleError if it breaks FORMAT.md."""
-        return cls(*read_bundle(path), threads=threads)
+    def open(cls, path: str | os.PathLike[str], *, threads: int | None = None, kernels: bool | None = None) -> Bundle:
+        """Read and validate the bundle at `path`; BundleError if it breaks FORMAT.md.
+
+        `kernels` says whether the native INT8 kernels run what they are faster at, with the same scores; by default
+        where they can be had.
+        """
+        return cls(*read_bundle(path), threads=threads, kernels=kernels)
 
     def predict(self, items: NDArray[Any]) -> NDArray[np.float32]:
         """Scores, float32 (n, classes), of one raw item or of n of them.
@@ -57,7 +65,7 @@ class Bundle:
         """
         batch = as_batch(items, self.manifest.preprocessing)
         if self._interpreter is None:
-            self._interpreter = _load(self.manifest, self._model, self._threads)
+            self._interpreter = _load(self.manifest, self._model, self._threads, self._kernels)
         return np.stack([self._run(index, item) for index, item in enumerate(batch)])
 
     def _run(self, index: int, item: NDArray[Any]) -> NDArray[np.float32]:
@@ -157,15 +165,16 @@ def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(powers / powers.sum(), np.float32)
 
 
-def _load(manifest: Manifest, model: bytes, threads: int | None) -> Any:
+def _load(manifest: Manifest, model: bytes, threads: int | None, kernels: bool | None) -> Any:
     """An interpreter whose tensors are those of the manifest."""
     try:
         # here and not above: reading a bundle and --info need no runtime
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise ImportError(f"ai-edge-litert is required to run a bundle: {error}") from error
+    delegates = [native.delegate()] if (native.available() if kernels is None else kernels) else None
     try:
-        interpreter = Interpreter(model_content=model, num_threads=threads)
+        interpreter = Interpreter(model_content=model, num_threads=threads, experimental_delegates=delegates)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise BundleError(f"model.tflite cannot be loaded: {error}") from error

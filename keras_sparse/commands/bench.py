@@ -16,6 +16,9 @@ def bench(
     files: Annotated[list[Path], typer.Argument(help=".tflite or .onnx files; the first one is the baseline.")],
     rounds: Annotated[int, typer.Option(min=1, help="How often each file has its turn.")] = 200,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each runtime.")] = 1,
+    native: Annotated[
+        bool | None, typer.Option(help="LiteRT with ks.delegate() or without; by default where it can be had.")
+    ] = None,
     as_json: JSON = False,
 ):
     """Time files against each other, with size and memory."""
@@ -30,5 +33,5 @@ def bench(
         def advance(done, total):
             progress.update(task, description="Timing, round", completed=done, total=total)
 
-        report = ks.benchmark(files, rounds=rounds, threads=threads, progress=advance)
+        report = ks.benchmark(files, rounds=rounds, threads=threads, progress=advance, native=native)
     show(report.to_dict() if as_json else report)

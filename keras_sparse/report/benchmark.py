@@ -6,6 +6,8 @@ import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from keras_sparse_edge.native import available
+
 from keras_sparse.report import tables
 from keras_sparse.runtime import isolated, timing
 
@@ -24,12 +26,13 @@ class FileBenchmark:
 
 @dataclass(frozen=True)
 class BenchmarkReport:
-    """All files, the first one being the baseline; and where it was measured."""
+    """All files, the first one being the baseline; where it was measured, and whether with the native kernels."""
 
     files: tuple[FileBenchmark, ...]
     rounds: int
     threads: int
     machine: str
+    native: bool
 
     def to_dict(self):
         return asdict(self)
@@ -48,10 +51,12 @@ class BenchmarkReport:
         ]
         columns = ["file", "median us>", "speed-up>", "size>", "gzipped>", "memory>"]
         where = f"{self.rounds} interleaved rounds, batch 1, {self.threads} thread(s), {self.machine}"
-        return f"{tables.render(tables.build(None, columns, rows))}\n{where}"
+        said = "with" if self.native else "without"
+        kernels = f".tflite files {said} the native INT8 kernels of keras_sparse (ks.delegate())"
+        return f"{tables.render(tables.build(None, columns, rows))}\n{where}\n{kernels}"
 
 
-def benchmark(files, rounds=200, threads=1, progress=None):
+def benchmark(files, rounds=200, threads=1, progress=None, native=None):
     """Latency at batch 1, size and memory of files, interleaved in one run.
 
     Medians over the rounds; the speed-up is the median of the ratios round by round, which holds when the machine's
@@ -63,6 +68,7 @@ def benchmark(files, rounds=200, threads=1, progress=None):
         rounds: how often each file has its turn.
         threads: number of threads of each runtime.
         progress: called with (rounds done, rounds).
+        native: whether LiteRT has `ks.delegate()`; by default where it can be had.
 
     Returns:
         A `BenchmarkReport`: `.files`, printable, `.to_dict()`.
@@ -79,8 +85,12 @@ def benchmark(files, rounds=200, threads=1, progress=None):
     paths = [Path(getattr(each, "path", each)) for each in (files if isinstance(files, list | tuple) else [files])]
     if not paths or rounds < 1:
         raise ValueError(f"At least one file and one round are needed. Received: {len(paths)} files, rounds={rounds}")
-    memory = {path: isolated.memory(path, threads) for path in paths}
-    seconds = timing.interleaved(paths, rounds, threads, progress=progress or (lambda done, total: None))
+    native = available() if native is None else native
+    engines = {path: "native" for path in paths if native and path.suffix == ".tflite"}
+    memory = {path: isolated.memory(path, threads, engine=engines.get(path)) for path in paths}
+    seconds = timing.interleaved(
+        paths, rounds, threads, progress=progress or (lambda done, total: None), engines=engines
+    )
     speedup = timing.ratios(seconds, paths[0])
     return BenchmarkReport(
         tuple(
@@ -97,4 +107,5 @@ def benchmark(files, rounds=200, threads=1, progress=None):
         rounds,
         threads,
         f"{platform.machine()}, {platform.system()}",
+        native,
     )

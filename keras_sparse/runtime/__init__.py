@@ -17,15 +17,17 @@ def open_session(path, threads=1, delegates=True, engine=None):
         path: a `.tflite` or `.onnx` file.
         threads: number of threads of the runtime.
         delegates: whether LiteRT may use its default delegates (XNNPACK).
-        engine: "openvino", to run a `.onnx` file there.
+        engine: "openvino", to run a `.onnx` file there; "native", a `.tflite` file with `ks.delegate()`.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {path}")
     target.find(path)  # an unknown suffix is an error that names those that are known
     name = engine or ENGINES[Path(path).suffix]
-    if name == "litert":
+    if name in ("litert", "native"):
         from keras_sparse.runtime.litert import Session
-    elif name == "openvino":
+
+        return Session(path, threads, delegates, native=name == "native")
+    if name == "openvino":
         from keras_sparse.runtime.openvino import Session
     else:
         from keras_sparse.runtime.onnxruntime import Session

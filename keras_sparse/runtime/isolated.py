@@ -53,9 +53,9 @@ def run(path, arrays, delegates=True, threads=1, timeout=600, engine=None):
             return [outputs[name] for name in outputs.files]
 
 
-def memory(path, threads=1, timeout=600):
+def memory(path, threads=1, timeout=600, engine=None):
     """Bytes that loading the file and running it once add, at their peak, to a child process; `None` but on Linux."""
-    printed = _child(path, ["--memory"], True, threads, timeout).strip()
+    printed = _child(path, ["--memory", *(["--engine", engine] if engine else [])], True, threads, timeout).strip()
     return int(printed) if printed else None
 
 

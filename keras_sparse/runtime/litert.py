@@ -1,7 +1,8 @@
-"""LiteRT, as a user would run it: the stock interpreter with its default delegates."""
+"""LiteRT, as a user would run it: the stock interpreter with its default delegates, or with ours before them."""
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from keras_sparse_edge.native import delegate
 
 from keras_sparse.runtime.port import Port, check_inputs
 
@@ -9,10 +10,13 @@ from keras_sparse.runtime.port import Port, check_inputs
 class Session:
     """A `.tflite` file, loaded; `run` takes any number of items and runs the file's own batch at a time."""
 
-    def __init__(self, path, threads=1, delegates=True):
+    def __init__(self, path, threads=1, delegates=True, native=False):
         resolver = OpResolverType.AUTO if delegates else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         self._interpreter = Interpreter(
-            model_path=str(path), num_threads=threads, experimental_op_resolver_type=resolver
+            model_path=str(path),
+            num_threads=threads,
+            experimental_op_resolver_type=resolver,
+            experimental_delegates=[delegate()] if native else None,
         )
         self._interpreter.allocate_tensors()
         self._inputs, self._outputs = self._details()

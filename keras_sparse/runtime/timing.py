@@ -8,7 +8,7 @@ from keras_sparse.runtime import one_item, open_session
 WARMUP = 20
 
 
-def interleaved(paths, rounds, threads=1, inputs=None, progress=lambda done, total: None):
+def interleaved(paths, rounds, threads=1, inputs=None, progress=lambda done, total: None, engines=None):
     """Seconds per call of each file, one item at a time: {path: [seconds, one per round]}.
 
     Each round calls every file once or more, in turn, and takes the mean of that round's calls.
@@ -18,8 +18,9 @@ def interleaved(paths, rounds, threads=1, inputs=None, progress=lambda done, tot
         rounds: how often each file has its turn.
         inputs: {path: one array per input, of one item}; zeros where it is not given.
         progress: called with (rounds done, rounds) as it goes.
+        engines: {path: engine of `open_session`}, where it is not that of the file's suffix.
     """
-    sessions = {path: open_session(path, threads) for path in paths}
+    sessions = {path: open_session(path, threads, engine=(engines or {}).get(path)) for path in paths}
     arrays = {path: (inputs or {}).get(path) or one_item(session) for path, session in sessions.items()}
     calls = {}
     for path, session in sessions.items():

@@ -5,7 +5,11 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from keras_sparse_edge.native import available
+
 from keras_sparse.runtime import emulated, isolated
+
+NATIVE = "LiteRT with native kernels"
 
 EMULATED_ITEMS = 4
 """Items that are run on an emulated processor, which takes a hundred times as long."""
@@ -45,7 +49,15 @@ def ways(target):
             Way("LiteRT", isolated.run),
             Way("LiteRT without delegates", functools.partial(isolated.run, delegates=False)),
         ]
-        if emulated.command() and target.name != "litert-x86":
+        native = target.name == "litert-native"
+        if native and not available():
+            raise RuntimeError(
+                "A file for litert-native is run there before it is written, and the native kernels are not to be had "
+                "here: no C compiler when keras_sparse was installed, or a processor without instructions for them."
+            )
+        if available():
+            found.append(Way(NATIVE, functools.partial(isolated.run, engine="native"), required=native))
+        if emulated.command() and target.name not in ("litert-x86", "litert-native"):
             emulated.works(emulated.command())
             found.append(Way("LiteRT on AArch64 (emulated)", emulated.run, EMULATED_ITEMS))
         return found

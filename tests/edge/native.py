@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-from keras_sparse.runtime import native
+from keras_sparse_edge import native
 
 NAMES = ("avx512-vnni", "avx512vl-vnni", "avx-vnni", "avx2", "plain")
 

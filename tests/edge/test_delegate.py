@@ -7,11 +7,11 @@ import threading
 
 import numpy as np
 import pytest
+from keras_sparse_edge import native as library
 
 from keras_sparse.exporting.tflite_encode import weight
 from keras_sparse.exporting.tflite_encodings import DENSIFIED
 from keras_sparse.exporting.tflite_model import Graph, dump, load
-from keras_sparse.runtime import native as library
 
 from .int8_network import Network
 from .native import families, interpreter, partitions, run

@@ -6,8 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-
-from keras_sparse.runtime import native as library
+from keras_sparse_edge import native as library
 
 from .int8_network import ACTIVATIONS, Network
 from .native import families, interpreter, partitions, run

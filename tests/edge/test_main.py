@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from keras_sparse_edge import native
 from keras_sparse_edge.__main__ import main
 from keras_sparse_edge.run import InputError, load_items
 
@@ -61,7 +62,14 @@ def test_info(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> Non
     assert facts["metrics"].strip() == "accuracy 0.75"
     assert facts["versions"].strip() == "keras 3.15.1"
     assert facts["recipe"].strip() == '{"rules": [{"prune": {"sparsity": 0.5}}]}'
+    assert ("native INT8" in facts["kernels here"]) == native.available()
     assert "int8 [1, 4, 4, 1], scale 0.00392157, zero point -128" in facts["input"]
+
+
+@pytest.mark.skipif(not native.available(), reason="the native kernels are not to be had here")
+def test_scores_are_the_same_without_native_kernels(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = [(main([*files, option]), capsys.readouterr().out) for option in ("--native", "--no-native")]
+    assert said[0] == said[1] and said[0][0] == 0
 
 
 def test_info_as_json(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,14 +1,17 @@
 """The native library: LiteRT's external delegate with INT8 kernels that skip zero blocks of weights."""
 
+from __future__ import annotations
+
 import ctypes
 import functools
 from pathlib import Path
+from typing import Any
 
 LIBRARY = Path(__file__).with_name("libkeras_sparse.so")
-"""Where the package's build puts it, if it finds a C compiler (`edge/kernels`, `edge/delegate`)."""
+"""Where the package's build puts it, if it finds a C compiler (`kernels/` and `delegate/` beside the package)."""
 
 
-def delegate(threads=None, **options):
+def delegate(threads: int | None = None, **options: Any) -> Any:
     """LiteRT's delegate that runs the layers of an int8 `.tflite` file whose zeros pay, bit for bit like XNNPACK.
 
     The file is an ordinary one. Layers with enough zero blocks (1x4 along the inputs of convolutions, 16x4 or 1x16 of
@@ -27,16 +30,17 @@ def delegate(threads=None, **options):
         RuntimeError: the library was not built or cannot be loaded, or the processor has no instructions for it.
         ValueError: an option is not known, or its value is not.
 
-    >>> import keras_sparse as ks
-    >>> from ai_edge_litert.interpreter import Interpreter
-    >>> from keras_sparse.runtime import native
-    >>> delegates = [ks.delegate(threads=2)] if native.available() else []
-    >>> # Interpreter("model.tflite", experimental_delegates=delegates)
+    ```
+    from ai_edge_litert.interpreter import Interpreter
+
+    delegates = [delegate(threads=2)] if available() else []
+    interpreter = Interpreter("model.tflite", num_threads=2, experimental_delegates=delegates)
+    ```
     """
     if not LIBRARY.is_file():
         raise RuntimeError(
-            "The native kernels are not there: no C compiler was found when keras_sparse was installed. In a checkout, "
-            f"`python setup.py build_ext --inplace` builds them. Received: no file {LIBRARY}"
+            "The native kernels are not there: no C compiler was found when the package was installed. Install it "
+            f"where there is one, or in a checkout `python setup.py build_ext --inplace`. Received: no file {LIBRARY}"
         )
     try:
         ctypes.CDLL(str(LIBRARY))
@@ -55,7 +59,7 @@ def delegate(threads=None, **options):
 
 
 @functools.cache
-def available():
+def available() -> bool:
     """Whether `delegate()` works here: the library was built and the processor has instructions for it."""
     try:
         delegate()

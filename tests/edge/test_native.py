@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from keras_sparse.runtime import native
+from keras_sparse_edge import native
 
 built = pytest.mark.skipif(not native.LIBRARY.is_file(), reason="the native library is not built")
 

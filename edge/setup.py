@@ -1,0 +1,7 @@
+"""The native library: built where there is a C compiler, left out where there is none."""
+
+from runpy import run_path
+
+from setuptools import setup
+
+setup(**run_path("build_extension.py")["ARGUMENTS"])
