@@ -30,7 +30,7 @@ from rich.table import Table
 import keras_sparse as ks
 
 SPARSITIES = {"mobilenet": (0.0, 0.75, 0.8, 0.9), "resnet": (0.0, 0.8), "dense": (0.0, 0.8)}
-LAYER_SPARSITIES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+LAYER_SPARSITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # height, width, inputs, outputs, kernel, stride
 CONVOLUTIONS = (
     (4, 4, 64, 64, 1, 1),

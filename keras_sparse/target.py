@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keras_sparse.targets.contract import Target
 from keras_sparse.targets.litert import LiteRT, LiteRTArm64, LiteRTx86
+from keras_sparse.targets.litert_native import LiteRTNative
 from keras_sparse.targets.onnxruntime import ONNXRuntime
 from keras_sparse.targets.openvino import OpenVINO
 from keras_sparse.targets.packed import Packed
@@ -13,7 +14,16 @@ from keras_sparse.targets.tensorrt import TensorRT
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for target in (LiteRT(), LiteRTx86(), LiteRTArm64(), ONNXRuntime(), TensorRT(), OpenVINO(), Packed())
+    for target in (
+        LiteRT(),
+        LiteRTx86(),
+        LiteRTArm64(),
+        LiteRTNative(),
+        ONNXRuntime(),
+        TensorRT(),
+        OpenVINO(),
+        Packed(),
+    )
 }
 """{name: target}. Where several take files of one suffix, the first one is the default."""
 

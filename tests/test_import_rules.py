@@ -106,7 +106,7 @@ RULES = (
     # onnx raises the errors of protobuf; tf2onnx wants the shapes of its inputs as tensorflow.TensorSpec
     Rule(ONNX, (*EXPORT, "onnx", "google.protobuf", "tf2onnx", "tensorflow"),            PRIVATE),
     Rule("keras_sparse/report/**/*.py",   REPORT,                                        PRIVATE),
-    Rule("edge/**/*.py", EDGE,                                                           ("keras_sparse", "tensorflow")),
+    Rule("edge/**/*.py",                  EDGE,                                ("keras_sparse", "tensorflow")),
     Rule("examples/**/*.py",              ANY,                                           ("keras_sparse.*",)),
     Rule("benchmarks/**/*.py",            ANY,                                           ("keras_sparse.*",)),
     Rule("**/*.py",                       ANY,                                           ("keras.src",)),

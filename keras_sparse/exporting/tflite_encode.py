@@ -9,6 +9,7 @@ from keras_sparse.exporting.tflite_model import text
 from keras_sparse.targets import tflite_blocks, xnnpack_cnn
 from keras_sparse.targets.contract import NO_WORSE
 from keras_sparse.targets.litert import ARM64, X86
+from keras_sparse.targets.litert_native import LiteRTNative
 from keras_sparse.targets.network import INT8_WEIGHTS
 
 SPARSE_KERNELS = "in the pattern of XNNPACK's sparse kernels, which it runs on AArch64 for what comes out of DENSIFY"
@@ -93,6 +94,8 @@ class Encoder:
             return (DENSE, refusal) if refusal else (DENSIFIED, SPARSE_KERNELS if sparse_kernel else "asked for")
         if self.encoding == "smallest":
             return _smallest(each, block)
+        if isinstance(self.target, LiteRTNative):
+            return DENSE, "the native kernels find zero blocks in dense weights"
         if sparse_kernel and "CONV_2D" in each.kinds and DENSIFIED.size(each) < DENSE.size(each):
             return DENSIFIED, SPARSE_KERNELS
         refusal = block.refusal(each)

@@ -10,6 +10,9 @@ from rich.table import Table
 
 WIDTH = 80
 
+NAME = 26
+"""Characters of the first column, which has the names, that are kept in one line before other columns are."""
+
 
 def render(table, width=WIDTH):
     """A rich table as plain text."""
@@ -33,9 +36,12 @@ def build(title, columns, rows):
     """A table: `columns` are headings, those that end in ">" hold numbers and are set to the right."""
     narrow = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
     table = Table(title=title, title_justify="left", title_style="bold", **narrow)
-    for column in columns:
-        right = column.endswith(">")
-        table.add_column(column.removesuffix(">"), justify="right" if right else "left", overflow="fold")
+    first = max((len(str(row[0])) for row in rows), default=0)
+    for place, column in enumerate(columns):
+        right, least = column.endswith(">"), None if place else min(first, NAME)
+        table.add_column(
+            column.removesuffix(">"), justify="right" if right else "left", overflow="fold", min_width=least
+        )
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     return table

@@ -2,7 +2,6 @@
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from keras_sparse_edge.native import delegate
 
 from keras_sparse.runtime.port import Port, check_inputs
 
@@ -16,7 +15,7 @@ class Session:
             model_path=str(path),
             num_threads=threads,
             experimental_op_resolver_type=resolver,
-            experimental_delegates=[delegate()] if native else None,
+            experimental_delegates=[_native()] if native else None,
         )
         self._interpreter.allocate_tensors()
         self._inputs, self._outputs = self._details()
@@ -54,3 +53,9 @@ class Session:
 
 def _port(name, detail):
     return Port(name, tuple(int(n) for n in detail["shape"]), np.dtype(detail["dtype"]).name)
+
+
+def _native():
+    from keras_sparse_edge.native import delegate  # only here: what is run on emulated AArch64 lies there alone
+
+    return delegate()

@@ -49,14 +49,13 @@ def ways(target):
             Way("LiteRT", isolated.run),
             Way("LiteRT without delegates", functools.partial(isolated.run, delegates=False)),
         ]
-        native = target.name == "litert-native"
-        if native and not available():
-            raise RuntimeError(
-                "A file for litert-native is run there before it is written, and the native kernels are not to be had "
-                "here: no C compiler when keras_sparse was installed, or a processor without instructions for them."
-            )
-        if available():
-            found.append(Way(NATIVE, functools.partial(isolated.run, engine="native"), required=native))
+        if target.name == "litert-native":
+            if not available():
+                raise RuntimeError(
+                    "A file for litert-native is run there before it is written, and the native kernels cannot be had "
+                    "here: no C compiler when keras_sparse was installed, or a processor without instructions for them."
+                )
+            found.append(Way(NATIVE, functools.partial(isolated.run, engine="native")))
         if emulated.command() and target.name not in ("litert-x86", "litert-native"):
             emulated.works(emulated.command())
             found.append(Way("LiteRT on AArch64 (emulated)", emulated.run, EMULATED_ITEMS))

@@ -26,6 +26,16 @@ def test_and_on_aarch64_where_it_can_be_emulated(monkeypatch):
     assert names("litert")[2:] == ["LiteRT on AArch64 (emulated)"]
 
 
+@pytest.mark.parametrize("built", [True, False])
+def test_a_file_for_the_native_kernels_is_run_by_them(monkeypatch, built):
+    monkeypatch.setattr(ways, "available", lambda: built)
+    if built:
+        assert names("litert-native") == ["LiteRT", "LiteRT without delegates", "LiteRT with native kernels"]
+    else:
+        with pytest.raises(RuntimeError, match="no C compiler"):
+            names("litert-native")
+
+
 @pytest.mark.parametrize("installed", [True, False])
 def test_an_onnx_file_runs_in_openvino_where_that_is_installed(monkeypatch, installed):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)

@@ -1,0 +1,88 @@
+"""The native kernels as a target: what pays, from where on, and that the library agrees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from keras import layers
+from keras_sparse_edge import native
+
+import keras_sparse as ks
+from keras_sparse.pattern import Block
+from keras_sparse.target import TARGETS
+from keras_sparse.targets import litert_native
+from keras_sparse.targets.network import CONV, DENSE, DEPTHWISE, FLOAT32, INT8, Layer, Network
+
+TARGET = TARGETS["litert-native"]
+
+
+def verdict(layer: Layer) -> litert_native.Verdict:
+    return TARGET.verdicts(Network((layer,)))[0]
+
+
+def test_convolutions_have_blocks_along_the_inputs_and_dense_layers_tiles() -> None:
+    conv = verdict(Layer("k", CONV, "Conv2D", 1, 512, 512, INT8, vectors=196)).offer
+    dense = verdict(Layer("k", DENSE, "Dense", 1, 1000, 1024, INT8)).offer
+    batch = verdict(Layer("k", DENSE, "Dense", 1, 512, 512, INT8, vectors=64)).offer
+    assert conv is not None and dense is not None and batch is not None
+    assert (conv.pattern, dense.pattern, batch.pattern) == (Block((1, 4), 0.8), Block((16, 4), 0.8), Block((1, 4), 0.8))
+    assert conv.pays and dense.pays
+    assert conv.evidence[0].gain(0.8) == 3.07 and conv.break_even == 0.55
+    assert dense.evidence[0].gain(0.8) == 4.61
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (Layer("k", CONV, "Conv2D", 1, 64, 64, FLOAT32, vectors=196), "static int8 layers only"),
+        (Layer("k", DEPTHWISE, "DepthwiseConv2D", 1, 64, 9, INT8, vectors=196), "between sparse convolutions"),
+        (Layer("k", CONV, "Conv2D", 9, 32, 3, INT8, vectors=196), "too few for blocks"),
+        (Layer("k", CONV, "Conv2D", 1, 16, 16, INT8, vectors=16), "multiplications"),
+        (Layer("k", CONV, "Conv2D", 1, 64, 64, INT8, vectors=None), "not known"),
+        (Layer("k", DENSE, "Dense", 1, 64, 64, INT8), "weights, a call costs"),
+        (Layer("k", "other", "Conv1D", 3, 64, 64, INT8), "not Conv1D"),
+    ],
+)
+def test_what_is_not_taken_has_a_reason(layer: Layer, reason: str) -> None:
+    found = verdict(layer)
+    assert found.offer is None and reason in found.reasons[0] and found.kernel.startswith("dense")
+
+
+@pytest.mark.parametrize("shape", [*litert_native.CONVOLUTIONS, *litert_native.CONNECTED])
+def test_every_layer_that_was_measured_gains_from_where_it_is_taken_on(shape: tuple[int, ...]) -> None:
+    kind = (CONV, shape[3], shape[2], shape[1], shape[0]) if len(shape) == 4 else (DENSE, 1, shape[1], shape[0], 1)
+    layer = Layer("k", kind[0], "", kind[1], kind[2], kind[3], INT8, vectors=kind[4])
+    assert all(gain >= 1.0 for _, gain in litert_native.evidence(layer).points)
+
+
+@pytest.mark.skipif(not native.available(), reason="the native kernels are not to be had here")
+@pytest.mark.parametrize(
+    ("shape", "make"),
+    [
+        ((14, 14, 64), lambda: layers.Conv2D(64, 1)),
+        ((14, 14, 512), lambda: layers.Conv2D(96, 1)),
+        ((14, 14, 64), lambda: layers.Conv2D(64, 3, padding="same")),
+        ((512,), lambda: layers.Dense(512)),
+        ((256,), lambda: layers.Dense(256)),
+    ],
+)
+def test_explain_says_what_the_library_takes(shape, make, tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input(shape), make()])
+    samples = np.random.default_rng(0).normal(size=(8, *shape)).astype("float32")
+    (row,) = ks.explain(model, "litert-native", "int8").layers
+    kernel = model.layers[0].kernel
+    dense = np.array(kernel)
+    for off in (-0.06, 0.04):
+        zeros = Block((16, 4) if len(shape) == 1 else (1, 4), row.break_even + off)
+        scores = np.moveaxis(np.abs(dense).reshape(-1, *dense.shape[-2:]), 1, 2)
+        kernel.assign(dense * np.moveaxis(zeros.mask(scores, 1.0), 2, 1).reshape(dense.shape))
+        artifact = ks.export(model, tmp_path / "m.tflite", "litert-native", samples, "int8")
+        assert [each.runtime for each in artifact.report.verification][-1] == "LiteRT with native kernels"
+        (told,) = ks.explain(tmp_path / "m.tflite", "litert-native").layers
+        made = Interpreter(str(tmp_path / "m.tflite"), experimental_delegates=[ks.delegate()])
+        names = [each["op_name"] for each in made._get_ops_details()]
+        assert (names.count("DELEGATE") == 1) == told.kernel.startswith("native") == (off > 0), names
