@@ -1,12 +1,12 @@
 """The native library of edge/: built where there is a C compiler, left out where there is none."""
 
 from pathlib import Path
+from runpy import run_path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = sorted(str(path) for folder in ("kernels", "delegate") for path in Path("edge", folder).glob("*.c"))
-HEADERS = sorted(str(path) for folder in ("kernels", "delegate") for path in Path("edge", folder).glob("*.h"))
+LIBRARY = run_path("edge/build_library.py")
 
 
 class BuildLibrary(build_ext):
@@ -24,10 +24,10 @@ setup(
     ext_modules=[
         Extension(
             "keras_sparse.runtime.libkeras_sparse",
-            sources=SOURCES,
-            depends=HEADERS,
-            extra_compile_args=["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-ffp-contract=off", "-pthread"],
-            extra_link_args=["-pthread", "-lm", "-Wl,-s"],
+            sources=LIBRARY["SOURCES"],
+            depends=LIBRARY["HEADERS"],
+            extra_compile_args=LIBRARY["COMPILE"],
+            extra_link_args=LIBRARY["LINK"],
             optional=True,  # without a compiler the package works all the same
         )
     ],

@@ -1,0 +1,33 @@
+"""What the native library of edge/ is made of, and one command that makes it, for this machine or for another.
+
+    python edge/build_library.py libkeras_sparse.so
+    python edge/build_library.py --compiler aarch64-linux-gnu-gcc libkeras_sparse.so        # of Debian's gcc-aarch64-linux-gnu
+    python edge/build_library.py --compiler aarch64-linux-android26-clang libkeras_sparse.so    # of Android's NDK
+
+One set of flags builds everything: files of other instruction sets compile to nothing. The library runs with the C library
+that it was built against, or a newer one: Debian 12's is glibc 2.36.
+"""
+
+import argparse
+import shlex
+import subprocess
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+SOURCES = sorted(str(path) for part in ("kernels", "delegate") for path in FOLDER.glob(f"{part}/*.c"))
+HEADERS = sorted(str(path) for part in ("kernels", "delegate") for path in FOLDER.glob(f"{part}/*.h"))
+COMPILE = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-ffp-contract=off", "-pthread"]
+LINK = ["-pthread", "-lm", "-Wl,-s"]
+
+
+def command(output, compiler="cc"):
+    """The words of the command; `compiler` may have options of its own, as in "clang --target=aarch64-linux-gnu"."""
+    return [*shlex.split(compiler), "-shared", "-fPIC", *COMPILE, "-o", str(output), *SOURCES, *LINK]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--compiler", default="cc")
+    parser.add_argument("output")
+    options = parser.parse_args()
+    raise SystemExit(subprocess.call(command(options.output, options.compiler)))
