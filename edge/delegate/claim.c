@@ -75,11 +75,16 @@ static int read_by_kept(const claiming *c, int tensor) {
   return readers > 0 && readers == c->users[tensor];
 }
 
+/* Depthwise rows too short for vectors: to rearrange bytes twice costs less than they do. */
+static int narrow(const claiming *c, const ks_node *node) {
+  return node->kind == KS_DEPTHWISE && c->threshold < 0 && c->context->tensors[node->out].dims->data[2] < 7;
+}
+
 /* What does not gain by itself is kept behind kept layers: fewer bytes are then rearranged than before it, or as many.
  * A PAD makes more of them, so that it has to lie between kept layers. */
 static int carried(const claiming *c, int index) {
   const ks_node *node = &c->claim[index].node;
-  if (node->kind == KS_CONV || node->kind == KS_DENSE) return 0;
+  if (node->kind == KS_CONV || node->kind == KS_DENSE || narrow(c, node)) return 0;
   if (!kept(c, node->a) || (node->b >= 0 && !kept(c, node->b))) return 0;
   return node->kind != KS_PAD || read_by_kept(c, node->out);
 }
@@ -100,7 +105,7 @@ static void settle(claiming *c) {
 static void extend(claiming *c) {
   for (int i = c->count - 1; i >= 0; i--) {
     const ks_node *node = &c->claim[i].node;
-    if (node->kind == KS_DEPTHWISE && node->stride_x == 1 && read_by_kept(c, node->out)) c->keep[i] = 1;
+    if (node->kind == KS_DEPTHWISE && node->stride_x == 1 && !narrow(c, node) && read_by_kept(c, node->out)) c->keep[i] = 1;
   }
 }
 

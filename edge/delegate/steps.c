@@ -83,7 +83,7 @@ static void depthwise(void *argument, int unit, int thread) {
   uint8_t *padded = scratch(j->plan, thread);
   ks_pad_plane(&s->frame, j->a + image * s->a_image + g * s->a_plane, padded, s->frame_plane);
   j->plan->family->depthwise(&s->depthwise, g, padded, 4 * (size_t)s->frame.pitch,
-                             j->out + image * s->out_image + g * s->out_plane, s->width, 0, s->rows);
+                             j->out + image * s->out_image + g * s->out_plane, s->width, s->rows);
 }
 
 static void dense(void *argument, int unit, int thread) {

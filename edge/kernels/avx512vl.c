@@ -3,9 +3,10 @@
 #define TARGET __attribute__((target("avx2,avx512f,avx512vl,avx512bw,avx512vnni,bmi2")))
 #define FAMILY ks_avx512vl
 #define NAME "avx512vl-vnni"
+#define KS_DEPTHWISE_ROWS 4 /* 32 registers */
 #define AVAILABLE available
-#define DPBUSD256 _mm256_dpbusd_epi32
-#define DPBUSD128 _mm_dpbusd_epi32
+#define DPBUSD "vpdpbusd"
+#define REGISTER "v"
 
 static int available(void) {
   return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&

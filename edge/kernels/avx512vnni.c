@@ -38,6 +38,12 @@ IN void ints_some(uint8_t *to, ints value, int pixels) {
   _mm512_mask_storeu_epi32(to, (__mmask16)((1u << pixels) - 1), value);
 }
 
+/* The instruction itself: gcc copies sums around its intrinsic. */
+IN __m512i dpbusd(__m512i sum, __m512i x, __m512i w) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
+  return sum;
+}
+
 IN acc acc_of(int32_t value) { return ints_of(value); }
 IN acc acc_add(acc a, acc b) { return _mm512_add_epi32(a, b); }
 IN ints acc_sum(acc sum) { return sum; }
@@ -52,7 +58,7 @@ IN int32_t word(const void *from) {
 
 IN weight weight_of(const ks_block *block) { return _mm512_set1_epi32(word(block->weights)); }
 IN acc dot(acc sum, const uint8_t *pixels, weight w) {
-  return _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(pixels), w);
+  return dpbusd(sum, _mm512_loadu_si512(pixels), w);
 }
 
 IN taps_weight taps_weight_of(const int8_t *from) {
@@ -63,7 +69,7 @@ IN ints by_channel(ints bytes) {
   return _mm512_shuffle_epi8(bytes, order);
 }
 IN taps_input taps_of(const uint8_t *pixels) { return by_channel(_mm512_loadu_si512(pixels)); }
-IN acc dot_taps(acc sum, taps_input x, taps_weight w) { return _mm512_dpbusd_epi32(sum, x, w); }
+IN acc dot_taps(acc sum, taps_input x, taps_weight w) { return dpbusd(sum, x, w); }
 IN ints in_order(ints bytes) {
   return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
 }
@@ -73,13 +79,15 @@ IN ints unshuffle(ints bytes) {
 
 IN input input_of(const uint8_t *from) { return _mm512_set1_epi32(word(from)); }
 IN acc dot_input(acc sum, input x, const int8_t *weights) {
-  return _mm512_dpbusd_epi32(sum, x, _mm512_loadu_si512(weights));
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "m"(*(const __m512i_u *)weights));
+  return sum;
 }
 
 IN row row_zero(void) { return _mm_setzero_si128(); }
 IN row row_add(row a, row b) { return _mm_add_epi32(a, b); }
 IN row row_dot(row sum, const uint8_t *x, const int8_t *w) {
-  return _mm_dpbusd_epi32(sum, _mm_loadu_si128((const __m128i *)x), _mm_loadu_si128((const __m128i *)w));
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(_mm_loadu_si128((const __m128i *)x)), "m"(*(const __m128i_u *)w));
+  return sum;
 }
 IN void row_sums(int32_t *to, row a, row b, row c, row d) {
   _mm_storeu_si128((__m128i *)to, _mm_hadd_epi32(_mm_hadd_epi32(a, b), _mm_hadd_epi32(c, d)));
@@ -103,5 +111,15 @@ IN ints stored(ints a, ints b, limits limit) {
   return _mm512_min_epu8(_mm512_max_epu8(bytes, limit.low), limit.high);
 }
 
+static void depthwise_by_width(const ks_depthwise *conv, int group, const uint8_t *in, size_t pitch, uint8_t *out,
+                               int width, int height);
+#define DEPTHWISE depthwise_by_width
 #include "vectors.h"
+
+/* Rows of up to 8 pixels would leave half of a vector empty; the 256-bit kernels take the same weights and bytes. */
+extern const ks_family ks_avx512vl;
+static void depthwise_by_width(const ks_depthwise *conv, int group, const uint8_t *in, size_t pitch, uint8_t *out,
+                               int width, int height) {
+  (width > 8 ? depthwise : ks_avx512vl.depthwise)(conv, group, in, pitch, out, width, height);
+}
 #endif

@@ -6,8 +6,8 @@
 #define FAMILY ks_avxvnni
 #define NAME "avx-vnni"
 #define AVAILABLE available
-#define DPBUSD256 _mm256_dpbusd_avx_epi32
-#define DPBUSD128 _mm_dpbusd_avx_epi32
+#define DPBUSD "%{vex%} vpdpbusd"
+#define REGISTER "x"
 
 static int available(void) {
   unsigned a, b, c, d;

@@ -22,10 +22,10 @@ typedef struct ks_family {
    * pixels, in their first plane; output planes are `plane` bytes apart. Writes whole vectors. */
   void (*conv)(const ks_conv *conv, const uint8_t *in, uint8_t *out, size_t plane, int pixels, int first, int last);
 
-  /* Rows y .. y + rows of one group of channels. `in` is its padded image, with rows `pitch` bytes apart and 64 readable
-   * bytes behind the last; `out` is its plane, whose rows are `width` pixels. Writes these rows only. */
+  /* One group of channels. `in` is its padded image, with rows `pitch` bytes apart and 512 readable bytes behind the
+   * last; `out` is its plane, `height` rows of `width` pixels. May write the plane's padding. */
   void (*depthwise)(const ks_depthwise *conv, int group, const uint8_t *in, size_t pitch, uint8_t *out, int width,
-                    int y, int rows);
+                    int height);
 
   /* Outputs 16 * first .. 16 * last of one vector. `in` holds flipped bytes, `out` gets plain ones; `outputs` is how
    * many there are in all. */

@@ -7,7 +7,9 @@
 #define IN TARGET static inline __attribute__((always_inline))
 #define LANES 8
 #define FLIP 0x80
+#ifndef KS_DEPTHWISE_ROWS
 #define KS_DEPTHWISE_ROWS 2
+#endif
 
 typedef __m256i ints;
 typedef __m256 scales;

@@ -30,9 +30,9 @@ static void conv(const ks_conv *conv, const uint8_t *in, uint8_t *out, size_t pl
 }
 
 static void depthwise(const ks_depthwise *conv, int group, const uint8_t *in, size_t pitch, uint8_t *out, int width,
-                      int y, int rows) {
+                      int height) {
   const int8_t *weights = conv->weights + (size_t)group * conv->height * conv->taps * 16;
-  for (int row = y; row < y + rows; row++) {
+  for (int row = 0; row < height; row++) {
     for (int x = 0; x < width; x++) {
       for (int c = 0; c < 4; c++) {
         int32_t sum = 0;

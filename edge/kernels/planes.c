@@ -111,31 +111,32 @@ static void copy(uint8_t *restrict out, const uint8_t *restrict in, int pixels) 
   for (; i < pixels; i++) memcpy(out + 4 * i, in + 4 * i, 4);
 }
 
-/* One row of a phase: columns x, x + stride, ... of the padded row. */
-static void pad_row(const ks_frame *f, const uint8_t *row, uint8_t *out, int x) {
-  const int stride = f->stride_x;
-  int from = (f->left - x + stride - 1) / stride, to = (f->left + f->width - x + stride - 1) / stride;
-  from = from < 0 ? 0 : from > f->pitch ? f->pitch : from;
-  to = to < from ? from : to > f->pitch ? f->pitch : to;
+/* Columns `from` .. `to` of a phase's row are in the image; `in` is the first of them. */
+static void pad_row(const ks_frame *f, const uint8_t *in, uint8_t *out, int from, int to) {
   fill(out, from, f->fill);
-  const uint8_t *in = row + 4 * ((ptrdiff_t)from * stride + x - f->left);
-  if (stride == 1)
+  if (f->stride_x == 1)
     copy(out + 4 * from, in, to - from);
   else
-    for (int i = from; i < to; i++, in += 4 * stride) memcpy(out + 4 * i, in, 4);
+    for (int i = from; i < to; i++, in += 4 * f->stride_x) memcpy(out + 4 * i, in, 4);
   fill(out + 4 * to, f->pitch - to, f->fill);
 }
 
+static int within(int value, int low, int high) { return value < low ? low : value > high ? high : value; }
+
 void ks_pad_plane(const ks_frame *f, const uint8_t *in, uint8_t *out, size_t plane) {
+  const int stride = f->stride_x;
   for (int y = 0; y < f->phases_y; y++) {
     for (int x = 0; x < f->phases_x; x++, out += plane) {
+      const int from = within((f->left - x + stride - 1) / stride, 0, f->pitch);
+      const int to = within((f->left + f->width - x + stride - 1) / stride, from, f->pitch);
+      const ptrdiff_t first = 4 * ((ptrdiff_t)from * stride + x - f->left);
       for (int r = 0; r < f->rows; r++) {
         const int line = r * f->stride_y + y - f->top;
-        uint8_t *to = out + 4 * (size_t)r * f->pitch;
+        uint8_t *row = out + 4 * (size_t)r * f->pitch;
         if (line < 0 || line >= f->height)
-          fill(to, f->pitch, f->fill);
+          fill(row, f->pitch, f->fill);
         else
-          pad_row(f, in + 4 * (size_t)line * f->width, to, x);
+          pad_row(f, in + 4 * (ptrdiff_t)line * f->width + first, row, from, to);
       }
     }
   }

@@ -1,6 +1,7 @@
 /* The kernels over vectors of any width. A family's file defines the vectors, includes this file and is done.
  *
- * It defines TARGET, the attribute that allows its instructions; LANES, the pixels of a vector; NAME, AVAILABLE; and
+ * It defines TARGET, the attribute that allows its instructions; LANES, the pixels of a vector; KS_DEPTHWISE_ROWS, rows
+ * whose sums fit the registers; NAME, AVAILABLE, FAMILY; DEPTHWISE, if it wraps that kernel; and
  *   acc               sums of one vector; acc_of(value), acc_add(a, b)
  *   ints              LANES 32-bit lanes: ints_of(value), ints_load, ints_store, acc_sum(acc)
  *   weight            a block, spread over the lanes: weight_of(block), dot(acc, address of pixels, weight)
@@ -106,8 +107,8 @@ INLINE int start(int j, int stride) { return stride == 1 ? j : (j & 1) * 2 + (j 
 
 /* LANES outputs of `rows` rows; every input is shuffled once and used by all rows that it touches. */
 INLINE void depthwise_tile(const ks_depthwise *conv, const int8_t *weights, const int32_t *bias, scales scale,
-                           const uint8_t *in, size_t pitch, uint8_t *out, int width, int x, int rows, int height,
-                           int taps, int stride) {
+                           const uint8_t *in, size_t pitch, uint8_t *out, const uint8_t *end, int width, int x,
+                           int rows, int height, int taps, int stride) {
   acc sum[KS_DEPTHWISE_ROWS][4];
   for (int r = 0; r < rows; r++)
     for (int j = 0; j < 4; j++) sum[r][j] = acc_quad(bias);
@@ -130,44 +131,54 @@ INLINE void depthwise_tile(const ks_depthwise *conv, const int8_t *weights, cons
     ints bytes = stored(pair(quads[0], quads[1]), pair(quads[2], quads[3]), limit);
     if (stride == 2) bytes = unshuffle(bytes);
     uint8_t *place = out + 4 * ((size_t)r * width + x);
-    if (width - x >= LANES)
+    if (place + 4 * LANES <= end) /* what is beyond the row is written by a later tile */
       ints_store(place, bytes);
     else
       ints_some(place, bytes, width - x);
   }
 }
 
-INLINE void depthwise_rows(const ks_depthwise *conv, int group, const uint8_t *in, size_t pitch, uint8_t *out,
-                           int width, int y, int count, int rows, int height, int taps, int stride) {
+/* Where rows of outputs are read from and written to. */
+typedef struct {
+  const uint8_t *in;
+  uint8_t *out;
+  int left; /* rows */
+} progress;
+
+/* As many times `rows` rows as there are. Tiles go from right to left, rows from top to bottom: a tile may then write
+ * beyond the end of its rows, up to `end`. */
+INLINE progress some_rows(const ks_depthwise *conv, int group, progress at, size_t pitch, const uint8_t *end, int width,
+                          int rows, int height, int taps, int stride) {
   const int8_t *weights = conv->weights + (size_t)group * height * taps * 16;
+  const int32_t *bias = conv->to.bias + 4 * group;
   const scales scale = scales_quad(conv->to.scale + 4 * group);
-  for (; count >= rows; count -= rows, y += rows)
-    for (int x = 0; x < width; x += LANES)
-      depthwise_tile(conv, weights, conv->to.bias + 4 * group, scale, in + (size_t)y * stride * pitch, pitch,
-                     out + 4 * (size_t)y * width, width, x, rows, height, taps, stride);
-  if (rows > 2)
-    for (; count >= 2; count -= 2, y += 2)
-      for (int x = 0; x < width; x += LANES)
-        depthwise_tile(conv, weights, conv->to.bias + 4 * group, scale, in + (size_t)y * stride * pitch, pitch,
-                       out + 4 * (size_t)y * width, width, x, 2, height, taps, stride);
-  if (rows > 1)
-    for (; count; count--, y++)
-      for (int x = 0; x < width; x += LANES)
-        depthwise_tile(conv, weights, conv->to.bias + 4 * group, scale, in + (size_t)y * stride * pitch, pitch,
-                       out + 4 * (size_t)y * width, width, x, 1, height, taps, stride);
+  for (; at.left >= rows; at.left -= rows, at.in += (size_t)rows * stride * pitch, at.out += 4 * (size_t)rows * width)
+    for (int x = (width - 1) / LANES * LANES; x >= 0; x -= LANES)
+      depthwise_tile(conv, weights, bias, scale, at.in, pitch, at.out, end, width, x, rows, height, taps, stride);
+  return at;
+}
+
+INLINE void depthwise_rows(const ks_depthwise *conv, int group, const uint8_t *in, size_t pitch, uint8_t *out,
+                           int width, int count, int rows, int height, int taps, int stride) {
+  const size_t pixels = ((size_t)width * count + KS_PIXELS - 1) / KS_PIXELS * KS_PIXELS;
+  const uint8_t *end = out + 4 * pixels;
+  progress at = {in, out, count};
+  at = some_rows(conv, group, at, pitch, end, width, rows, height, taps, stride);
+  if (rows > 2) at = some_rows(conv, group, at, pitch, end, width, 2, height, taps, stride);
+  if (rows > 1) some_rows(conv, group, at, pitch, end, width, 1, height, taps, stride);
 }
 
 TARGET static void depthwise(const ks_depthwise *conv, int group, const uint8_t *in, size_t pitch, uint8_t *out,
-                             int width, int y, int rows) {
+                             int width, int rows) {
   const int stride = conv->stride, height = conv->height, taps = conv->taps;
   if (height == 3 && taps == 1 && stride == 1)
-    depthwise_rows(conv, group, in, pitch, out, width, y, rows, KS_DEPTHWISE_ROWS, 3, 1, 1);
+    depthwise_rows(conv, group, in, pitch, out, width, rows, KS_DEPTHWISE_ROWS, 3, 1, 1);
   else if (height == 3 && taps == 1)
-    depthwise_rows(conv, group, in, pitch, out, width, y, rows, KS_DEPTHWISE_ROWS / 2, 3, 1, 2);
+    depthwise_rows(conv, group, in, pitch, out, width, rows, KS_DEPTHWISE_ROWS / 2, 3, 1, 2);
   else if (height == 5 && taps == 2 && stride == 1)
-    depthwise_rows(conv, group, in, pitch, out, width, y, rows, KS_DEPTHWISE_ROWS / 2, 5, 2, 1);
+    depthwise_rows(conv, group, in, pitch, out, width, rows, KS_DEPTHWISE_ROWS / 2, 5, 2, 1);
   else
-    depthwise_rows(conv, group, in, pitch, out, width, y, rows, 1, height, taps, stride);
+    depthwise_rows(conv, group, in, pitch, out, width, rows, 1, height, taps, stride);
 }
 
 /* -------------------------------------------------------------------------------------------- fully connected */
@@ -193,7 +204,7 @@ TARGET static void dense_16x4(const ks_dense *dense, const uint8_t *in, int8_t *
     const size_t end = dense->first[row + 1];
     for (size_t block = dense->first[row]; block < end; block += KS_CHAINS) {
       for (size_t k = 0; k < KS_CHAINS; k++) {
-        const input x = input_of(in + 4 * dense->places[block + k]);
+        const input x = input_of(in + 4 * (size_t)dense->places[block + k]);
         const int8_t *w = dense->weights + 64 * (block + k);
         for (int i = 0; i < PARTS; i++) sum[k][i] = dot_input(sum[k][i], x, w + 4 * LANES * i);
       }
@@ -212,7 +223,7 @@ INLINE row row_of(const ks_dense *dense, const uint8_t *in, int n) {
   row sum[KS_CHAINS] = {row_zero(), row_zero(), row_zero(), row_zero()};
   const size_t end = dense->first[n + 1];
   for (size_t block = dense->first[n]; block < end; block += KS_CHAINS)
-    for (size_t k = 0; k < KS_CHAINS; k++) sum[k] = row_dot(sum[k], in + 16 * place[block + k], w + 16 * (block + k));
+    for (size_t k = 0; k < KS_CHAINS; k++) sum[k] = row_dot(sum[k], in + 16 * (size_t)place[block + k], w + 16 * (block + k));
   return row_add(row_add(sum[0], sum[1]), row_add(sum[2], sum[3]));
 }
 
@@ -247,5 +258,8 @@ TARGET static void add(const ks_add *add, const uint8_t *a, const uint8_t *b, ui
   }
 }
 
+#ifndef DEPTHWISE
+#define DEPTHWISE depthwise
+#endif
 const ks_family FAMILY = {NAME,      LANES, TILE,      FLIP,       1,
-                          AVAILABLE, conv,  depthwise, dense_16x4, dense_1x16, add};
+                          AVAILABLE, conv,  DEPTHWISE, dense_16x4, dense_1x16, add};
