@@ -1,11 +1,11 @@
 """What the native library of edge/ is made of, and one command that makes it, for this machine or for another.
 
     python edge/build_library.py libkeras_sparse.so
-    python edge/build_library.py --compiler aarch64-linux-gnu-gcc libkeras_sparse.so        # of Debian's gcc-aarch64-linux-gnu
-    python edge/build_library.py --compiler aarch64-linux-android26-clang libkeras_sparse.so    # of Android's NDK
+    python edge/build_library.py --compiler aarch64-linux-gnu-gcc libkeras_sparse.so
 
-One set of flags builds everything: files of other instruction sets compile to nothing. The library runs with the C library
-that it was built against, or a newer one: Debian 12's is glibc 2.36.
+The compiler of the second is Debian's `gcc-aarch64-linux-gnu`; clang does as well ("clang --target=aarch64-linux-gnu", from
+version 16 on for the kernels of ARM64). One set of flags builds everything: files of other instruction sets compile to
+nothing. Built on Debian 12, the library needs glibc 2.34 or newer.
 """
 
 import argparse
