@@ -3,9 +3,9 @@
     python edge/build_library.py libkeras_sparse.so
     python edge/build_library.py --compiler aarch64-linux-gnu-gcc libkeras_sparse.so
 
-The compiler of the second is Debian's `gcc-aarch64-linux-gnu`; clang does as well ("clang --target=aarch64-linux-gnu", from
-version 16 on for the kernels of ARM64). One set of flags builds everything: files of other instruction sets compile to
-nothing. Built on Debian 12, the library needs glibc 2.34 or newer.
+The compiler of the second is Debian's `gcc-aarch64-linux-gnu`. Clang does as well ("clang --target=aarch64-linux-gnu"),
+for the kernels of ARM64 from version 16 on. One set of flags builds everything: files of other instruction sets compile
+to nothing. Built on Debian 12, the library needs glibc 2.34 or newer.
 """
 
 import argparse

@@ -64,11 +64,11 @@ INLINE void tile(const ks_conv *conv, const uint8_t *in, uint8_t *out, size_t pl
   const limits limit = limits_of(conv->to.zero_point, conv->to.minimum, conv->to.maximum);
   for (int group = first; group < last; group++) {
     ints pairs[2][TILE]; /* channels 0 and 1, channels 2 and 3 */
-    for (int c = 0; c < 4; c++) {
+    UNROLLED for (int c = 0; c < 4; c++) {
       acc sum[TILE];
       sums(sum, conv, in, 4 * group + c, vectors);
       const scales scale = scales_of(conv->to.scale[4 * group + c]);
-      for (int v = 0; v < vectors; v++) {
+      UNROLLED for (int v = 0; v < vectors; v++) {
         const ints value = scaled(acc_sum(sum[v]), scale);
         pairs[c / 2][v] = c % 2 ? pair(pairs[c / 2][v], value) : value;
       }
@@ -125,7 +125,7 @@ INLINE void depthwise_tile(const ks_depthwise *conv, const int8_t *weights, cons
     }
   }
   const limits limit = limits_of(conv->to.zero_point, conv->to.minimum, conv->to.maximum);
-  for (int r = 0; r < rows; r++) {
+  UNROLLED for (int r = 0; r < rows; r++) {
     ints quads[4];
     for (int j = 0; j < 4; j++) quads[j] = scaled(acc_sum_quads(sum[r][j]), scale);
     ints bytes = stored(pair(quads[0], quads[1]), pair(quads[2], quads[3]), limit);

@@ -7,7 +7,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_sparse.runtime import native
 
-NAMES = ("avx512-vnni", "avx512vl-vnni", "avx-vnni", "avx2", "plain")
+NAMES = ("avx512-vnni", "avx512vl-vnni", "avx-vnni", "avx2", "neon-dot", "plain")
 
 
 def families():

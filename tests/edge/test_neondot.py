@@ -90,8 +90,8 @@ def vectors(count):
 
 
 def halves(most, channels, zero_point):
-    """A convolution whose sums are halved: those of small weights lie between two bytes and go to the even one; those of
-    large ones are beyond 16 bits."""
+    """A convolution whose sums are halved: those of small weights lie between two bytes and go to the even one, those
+    of large ones are beyond 16 bits."""
     network = Network((1, 16, 16, channels), zero_point=1, scale=0.5)
     out = network.conv(network.input, 16, per_channel=False, zero_point=zero_point)
     operator, random = network.graph.operators[0], np.random.default_rng(0)
