@@ -8,14 +8,15 @@ typedef struct {
   const ks_family *family;
   double threshold; /* below 0: the break-even of each layer */
   int tensors;
-  int *users, *makers;   /* per tensor: nodes that read it; the node that makes it */
-  int *claimed;          /* per tensor: index of the claim that makes it, or -1 */
+  int *users, *makers; /* per tensor: nodes that read it; the node that makes it */
+  int *claimed;        /* per tensor: index of the claim that makes it, or -1 */
   ks_claim *claim;
   char *keep, *gains;
   int count;
 } claiming;
 
-/* Whether skipping zero blocks pays for this layer, and in which form: the one that is furthest above its break-even. */
+/* Whether skipping zero blocks pays for this layer, and in which form: the one that is furthest above its break-even.
+ */
 static int gains(const claiming *c, ks_claim *claim) {
   static const int shapes[][2] = {[KS_AS_PLANES] = {1, 4}, [KS_AS_16X4] = {16, 4}, [KS_AS_1X16] = {1, 16}};
   const ks_node *node = &claim->node;
@@ -33,9 +34,9 @@ static int gains(const claiming *c, ks_claim *claim) {
     const int rows = shapes[form][0], columns = shapes[form][1];
     const double all = (double)((node->outputs + rows - 1) / rows) * taps * ((node->inputs + columns - 1) / columns);
     const double zeros = 1 - ks_count_blocks(weights, node->outputs, taps, node->inputs, rows, columns) / all;
-    const double needed = c->threshold >= 0 ? c->threshold
-                                            : ks_break_even(c->family, (ks_form)form, node->outputs,
-                                                            taps * node->inputs, taps, pixels);
+    const double needed =
+        c->threshold >= 0 ? c->threshold
+                          : ks_break_even(c->family, (ks_form)form, node->outputs, taps * node->inputs, taps, pixels);
     if (zeros - needed > best) best = zeros - needed, claim->form = (ks_form)form;
   }
   free(made);
@@ -105,7 +106,8 @@ static void settle(claiming *c) {
 static void extend(claiming *c) {
   for (int i = c->count - 1; i >= 0; i--) {
     const ks_node *node = &c->claim[i].node;
-    if (node->kind == KS_DEPTHWISE && node->stride_x == 1 && !narrow(c, node) && read_by_kept(c, node->out)) c->keep[i] = 1;
+    if (node->kind == KS_DEPTHWISE && node->stride_x == 1 && !narrow(c, node) && read_by_kept(c, node->out))
+      c->keep[i] = 1;
   }
 }
 

@@ -10,7 +10,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 typedef struct {
-  TfLiteDelegate base; /* first: LiteRT's pointer is ours */
+  TfLiteDelegate base;   /* first: LiteRT's pointer is ours */
   atomic_int references; /* its creator and every kernel; interpreters may outlive the delegate */
   const ks_family *family;
   ks_pool *pool;

@@ -51,6 +51,9 @@ static ks_value *framed(ks_planning *p, const ks_node *node, ks_frame *f, int *h
   return a;
 }
 
+/* Nanoseconds of a vector instruction in the kernels, roughly, and of what is done for each vector of outputs. */
+static const double INSTRUCTION = 0.4, OUTPUTS = 2;
+
 typedef struct {
   ks_step *step;
   const ks_node *node;
@@ -77,6 +80,13 @@ static void tile_conv(ks_planning *p, ks_step *s) {
     const size_t scratch = (size_t)s->chunk * s->tile * 4;
     if (scratch > p->plan->scratch_bytes) p->plan->scratch_bytes = scratch;
   }
+}
+
+static void count_conv(ks_planning *p, const ks_step *s) {
+  if (p->error) return;
+  const double vectors = (double)s->images * ks_divide_up(s->flat, p->plan->family->pixels);
+  const double outputs = (double)s->groups * KS_GROUP;
+  p->plan->work += vectors * (s->conv.first[s->groups * KS_GROUP] * INSTRUCTION + outputs * OUTPUTS);
 }
 
 void ks_plan_conv(ks_planning *p, const ks_node *node, const int *dims) {
@@ -113,9 +123,8 @@ void ks_plan_conv(ks_planning *p, const ks_node *node, const int *dims) {
     in = frame;
     for (int ky = 0; ky < node->height; ky++)
       for (int kx = 0; kx < node->width; kx++)
-        offsets[ky * node->width + kx] =
-            (int32_t)((ky % f.stride_y * f.phases_x + kx % f.stride_x) * step_plane) +
-            4 * (ky / f.stride_y * f.pitch + kx / f.stride_x);
+        offsets[ky * node->width + kx] = (int32_t)((ky % f.stride_y * f.phases_x + kx % f.stride_x) * step_plane) +
+                                         4 * (ky / f.stride_y * f.pitch + kx / f.stride_x);
   }
   ks_step *s = ks_new_step(p, KS_STEP_CONV, in, KS_NOWHERE, ks_new_planes(p, out));
   ks_shape_step(s, out, out);
@@ -124,6 +133,7 @@ void ks_plan_conv(ks_planning *p, const ks_node *node, const int *dims) {
   tile_conv(p, s);
   conv_packing packing = {s, node, offsets, plane};
   pack(p, node, pack_conv, &packing);
+  count_conv(p, s);
   free(offsets);
 }
 
@@ -151,6 +161,8 @@ void ks_plan_depthwise(ks_planning *p, const ks_node *node, const int *dims) {
   if (scratch > p->plan->scratch_bytes) p->plan->scratch_bytes = scratch;
   conv_packing packing = {s, node, NULL, 0};
   pack(p, node, pack_depthwise, &packing);
+  const double vectors = 4.0 * s->images * s->groups * s->pixels / p->plan->family->pixels;
+  p->plan->work += vectors * (node->height * ((node->width + 3) / 4) * INSTRUCTION + OUTPUTS);
 }
 
 static int pack_dense(void *argument, const int8_t *weights, const ks_numbers *numbers) {
@@ -170,6 +182,7 @@ static void plan_matrix(ks_planning *p, const ks_node *node, const int *dims) {
   tile_conv(p, s);
   conv_packing packing = {s, node, &here, s->a_plane};
   pack(p, node, pack_conv, &packing);
+  count_conv(p, s);
 }
 
 void ks_plan_dense(ks_planning *p, const ks_claim *claim, int rank, const int *dims) {
@@ -191,6 +204,10 @@ void ks_plan_dense(ks_planning *p, const ks_claim *claim, int rank, const int *d
   if (scratch > p->plan->scratch_bytes) p->plan->scratch_bytes = scratch;
   conv_packing packing = {s, node, NULL, 0};
   pack(p, node, pack_dense, &packing);
+  if (p->error) return;
+  const double work = s->dense.first[s->form == KS_AS_16X4 ? rows : rows * KS_ROWS] * 2 * INSTRUCTION;
+  p->plan->work += s->images * work;
+  if (work < KS_LITTLE) s->chunk = rows, s->units = 1; /* each unit flips the inputs anew */
 }
 
 void ks_plan_add(ks_planning *p, const ks_node *node, const int *dims) {
@@ -207,8 +224,16 @@ void ks_plan_pad(ks_planning *p, const ks_node *node, const int *dims) {
   const ks_place in = ks_planes_of(p, a);
   ks_step *s = ks_new_step(p, KS_STEP_FRAME, in, KS_NOWHERE, ks_new_planes(p, out));
   ks_shape_step(s, a, out);
-  s->frame = (ks_frame){.height = a->height, .width = a->width, .top = node->top, .left = node->left, .stride_y = 1,
-                        .stride_x = 1, .phases_y = 1, .phases_x = 1, .rows = out->height, .pitch = out->width};
+  s->frame = (ks_frame){.height = a->height,
+                        .width = a->width,
+                        .top = node->top,
+                        .left = node->left,
+                        .stride_y = 1,
+                        .stride_x = 1,
+                        .phases_y = 1,
+                        .phases_x = 1,
+                        .rows = out->height,
+                        .pitch = out->width};
   memset(s->frame.fill, (uint8_t)input_zero(p, node) ^ p->plan->family->flip, 4);
   s->frame_plane = s->out_plane;
   s->chunk = ks_chunk(p->plan, s->groups, 1), s->units = ks_divide_up(s->groups, s->chunk);

@@ -50,8 +50,8 @@ void ks_limits(const TfLiteTensor *out, int activation, int *minimum, int *maxim
 }
 
 /* Weights, scales and bias of a convolution or a fully connected layer; `axis` is that of the output channels. */
-static int read_weights(TfLiteContext *context, const TfLiteNode *from, const int *users, const int *makers,
-                        int axis, ks_node *node) {
+static int read_weights(TfLiteContext *context, const TfLiteNode *from, const int *users, const int *makers, int axis,
+                        ks_node *node) {
   const TfLiteTensor *t = context->tensors;
   node->weights = from->inputs->data[1];
   node->densify = -1;
@@ -143,10 +143,10 @@ static int read_dense(TfLiteContext *context, const TfLiteNode *from, const int 
   node->stride_y = node->stride_x = 1, node->same = 0, node->activation = params->activation;
   const int ranks = rank(&t[node->a]);
   /* An input of more axes is flattened; the output then keeps them or not, as the converter said. */
-  return ranks >= 1 && ranks <= 4 && extent(&t[node->a], ranks - 1) == node->inputs && known_activation(node->activation) &&
-         rank(&t[node->out]) >= 1 && extent(&t[node->out], rank(&t[node->out]) - 1) == node->outputs &&
-         rank(&t[node->out]) == (params->keep_num_dims ? ranks : 2) &&
-         sums_fit(context, node, node->inputs);
+  return ranks >= 1 && ranks <= 4 && extent(&t[node->a], ranks - 1) == node->inputs &&
+         known_activation(node->activation) && rank(&t[node->out]) >= 1 &&
+         extent(&t[node->out], rank(&t[node->out]) - 1) == node->outputs &&
+         rank(&t[node->out]) == (params->keep_num_dims ? ranks : 2) && sums_fit(context, node, node->inputs);
 }
 
 static int read_add(TfLiteContext *context, const TfLiteNode *from, ks_node *node) {
@@ -182,8 +182,7 @@ int ks_read_node(TfLiteContext *context, int index, const int *users, const int 
   TfLiteNode *from;
   TfLiteRegistration *made;
   if (context->get_node_and_registration(context, index, &from, &made) != kOk) return 0;
-  if (from->delegate || !from->inputs || !from->outputs || from->inputs->size < 1 || from->outputs->size != 1)
-    return 0;
+  if (from->delegate || !from->inputs || !from->outputs || from->inputs->size < 1 || from->outputs->size != 1) return 0;
   memset(node, 0, sizeof *node);
   node->index = index, node->a = from->inputs->data[0], node->out = from->outputs->data[0];
   node->b = node->weights = node->densify = node->bias = -1;

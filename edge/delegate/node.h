@@ -9,11 +9,11 @@ typedef enum { KS_CONV, KS_DEPTHWISE, KS_DENSE, KS_ADD, KS_PAD } ks_kind;
 
 typedef struct {
   ks_kind kind;
-  int index;      /* in the graph */
-  int a, b, out;  /* tensors; `b` is -1 but for a sum */
-  int weights;    /* tensor of dense weights or of the input of DENSIFY, or -1 */
-  int densify;    /* the DENSIFY before the weights, or -1 */
-  int bias;       /* tensor or -1 */
+  int index;                          /* in the graph */
+  int a, b, out;                      /* tensors; `b` is -1 but for a sum */
+  int weights;                        /* tensor of dense weights or of the input of DENSIFY, or -1 */
+  int densify;                        /* the DENSIFY before the weights, or -1 */
+  int bias;                           /* tensor or -1 */
   int outputs, height, width, inputs; /* of the weights */
   int stride_y, stride_x, same, activation;
   int top, bottom, left, right; /* of PAD */

@@ -20,7 +20,8 @@ static int pad_is_done_by_readers(const ks_plan *plan, int tensor) {
 /* The output's shape for the present shapes of the inputs; returns its rank, 0 where they do not fit. */
 static int shape_of(ks_planning *p, const ks_node *node, int *dims) {
   const ks_value *a = ks_value_of(p, node->a), *b = node->b < 0 ? a : ks_value_of(p, node->b);
-  if (!a || !b || memcmp(a->dims, b->dims, sizeof(int) * (size_t)(a->rank < b->rank ? a->rank : b->rank)) != 0) return 0;
+  if (!a || !b || memcmp(a->dims, b->dims, sizeof(int) * (size_t)(a->rank < b->rank ? a->rank : b->rank)) != 0)
+    return 0;
   memcpy(dims, a->dims, sizeof a->dims);
   int before;
   switch (node->kind) {
@@ -39,9 +40,7 @@ static int shape_of(ks_planning *p, const ks_node *node, int *dims) {
       }
       dims[0] = a->images * (int)ks_pixels(a), dims[1] = node->outputs;
       return 2;
-    case KS_PAD:
-      dims[1] += node->top + node->bottom, dims[2] += node->left + node->right;
-      return a->rank == 4 ? 4 : 0;
+    case KS_PAD: dims[1] += node->top + node->bottom, dims[2] += node->left + node->right; return a->rank == 4 ? 4 : 0;
     default: return a->rank == 4 ? 4 : 0;
   }
 }
@@ -136,5 +135,5 @@ void ks_plan_clear(ks_plan *plan) {
   free(plan->memory);
   plan->step = NULL, plan->buffer = NULL, plan->memory = NULL;
   plan->steps = plan->buffers = 0;
-  plan->arena_bytes = plan->scratch_bytes = 0;
+  plan->arena_bytes = plan->scratch_bytes = 0, plan->work = 0;
 }

@@ -19,13 +19,20 @@ typedef struct {
   int buffer; /* -1: none */
 } ks_place;
 
-typedef enum { KS_STEP_ENTER, KS_STEP_LEAVE, KS_STEP_FRAME, KS_STEP_CONV, KS_STEP_DEPTHWISE, KS_STEP_DENSE, KS_STEP_ADD }
-    ks_step_kind;
+typedef enum {
+  KS_STEP_ENTER,
+  KS_STEP_LEAVE,
+  KS_STEP_FRAME,
+  KS_STEP_CONV,
+  KS_STEP_DEPTHWISE,
+  KS_STEP_DENSE,
+  KS_STEP_ADD,
+} ks_step_kind;
 
 typedef struct {
   ks_step_kind kind;
   ks_place a, b, out;
-  int images, units; /* units of one image, or of all where a layer does not know images */
+  int images, units;         /* units of one image, or of all where a layer does not know images */
   size_t a_image, out_image; /* bytes from one image to the next */
   size_t a_plane, out_plane;
   int groups, channels; /* of the output */
@@ -33,7 +40,7 @@ typedef struct {
   size_t pixels;        /* of the output */
   ks_frame frame;
   ks_conv conv;
-  int tiles, tile;             /* pixel tiles, and pixels of each */
+  int tiles, tile;              /* pixel tiles, and pixels of each */
   int flat, pitch, rows, width; /* pixels to compute with their pitch, and the output's shape */
   ks_depthwise depthwise;
   size_t frame_plane;
@@ -48,6 +55,9 @@ typedef struct {
   int first, last; /* steps that use it */
 } ks_buffer;
 
+/* Threads take a while to wake: with less work than so many nanoseconds, the caller is done before they are there. */
+enum { KS_LITTLE = 100000 };
+
 typedef struct {
   const ks_family *family;
   ks_pool *pool;
@@ -61,6 +71,7 @@ typedef struct {
   ks_step *step;
   ks_buffer *buffer;
   size_t arena_bytes, scratch_bytes; /* scratch: of one thread */
+  double work;                       /* of one run, in nanoseconds of one thread, roughly */
   uint8_t *memory;                   /* the buffers, then one scratch a thread; 64-byte aligned */
 } ks_plan;
 

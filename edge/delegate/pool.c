@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* affinity */
 #include "pool.h"
 
 #include <pthread.h>
@@ -28,8 +29,27 @@ struct ks_pool {
   void *job;
   int units;
   int workers;
+  int placed; /* workers that keep off `caller` */
+  int caller; /* the processor on which the session's caller ran last */
   worker worker[MOST];
 };
+
+/* Keeps workers off the caller's processor. A kernel that wakes a thread likes to put it where the waking one runs; it
+ * would wait there until the caller has done all the work. Threads that the caller may not use stay as they are. */
+static void place(ks_pool *pool, int threads) {
+#if defined(__linux__)
+  const int caller = sched_getcpu();
+  if (caller == pool->caller && pool->placed >= threads - 1) return;
+  cpu_set_t others;
+  if (caller < 0 || pthread_getaffinity_np(pthread_self(), sizeof others, &others) != 0) return;
+  CPU_CLR(caller, &others);
+  if (CPU_COUNT(&others) < threads - 1) return;
+  for (int i = 0; i < pool->workers; i++) pthread_setaffinity_np(pool->worker[i].id, sizeof others, &others);
+  pool->caller = caller, pool->placed = pool->workers;
+#else
+  (void)pool, (void)threads;
+#endif
+}
 
 static void relax(void) {
 #if defined(__x86_64__)
@@ -78,6 +98,7 @@ static void *loop(void *argument) {
 ks_pool *ks_pool_new(void) {
   ks_pool *pool = calloc(1, sizeof *pool);
   if (!pool) return NULL;
+  pool->caller = -1;
   pthread_mutex_init(&pool->session, NULL);
   pthread_mutex_init(&pool->lock, NULL);
   pthread_cond_init(&pool->wake, NULL);
@@ -111,6 +132,7 @@ int ks_pool_begin(ks_pool *pool, int threads) {
     pthread_mutex_unlock(&pool->session);
     return 1;
   }
+  place(pool, threads);
   pthread_mutex_lock(&pool->lock);
   atomic_store(&pool->awake, threads);
   pthread_cond_broadcast(&pool->wake);
@@ -140,4 +162,3 @@ void ks_pool_run(ks_pool *pool, int threads, ks_unit run, void *job, int units) 
     else
       sched_yield();
 }
-

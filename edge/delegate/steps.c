@@ -93,8 +93,9 @@ static void dense(void *argument, int unit, int thread) {
   const int last = smaller(first + s->chunk, (s->channels + KS_ROWS - 1) / KS_ROWS);
   const uint8_t *in = j->a + vector * s->a_image;
   int8_t *out = (int8_t *)j->out + vector * s->out_image;
-  uint8_t *flipped = scratch(j->plan, thread);
-  for (int i = 0; i < s->inputs; i++) flipped[i] = in[i] ^ j->plan->family->flip;
+  uint8_t *restrict flipped = scratch(j->plan, thread);
+  const uint8_t flip = j->plan->family->flip; /* read once: bytes that are written may be anything's to the compiler */
+  for (int i = 0; i < s->inputs; i++) flipped[i] = in[i] ^ flip;
   if (s->form == KS_AS_16X4)
     j->plan->family->dense_16x4(&s->dense, flipped, out, first, last, s->channels);
   else
@@ -114,7 +115,7 @@ static void add(void *argument, int unit, int thread) {
 static const ks_unit RUN[] = {enter, leave, frame, conv, depthwise, dense, add};
 
 void ks_plan_run(ks_plan *plan, TfLiteContext *context) {
-  const int threads = ks_pool_begin(plan->pool, plan->threads);
+  const int threads = plan->work < KS_LITTLE ? 1 : ks_pool_begin(plan->pool, plan->threads);
   for (int i = 0; i < plan->steps; i++) {
     const ks_step *s = &plan->step[i];
     job j = {plan, s, at(plan, context, s->a), at(plan, context, s->b), at(plan, context, s->out)};

@@ -9,21 +9,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { kOk = 0, kError = 1 };                          /* TfLiteStatus */
-enum { kInt32 = 2, kInt8 = 9 };                        /* TfLiteType */
-enum { kMmapRo = 1 };                                  /* TfLiteAllocationType */
-enum { kAffineQuantization = 1 };                      /* TfLiteQuantizationType */
-enum { kSame = 1, kValid = 2 };                        /* TfLitePadding */
+enum { kOk = 0, kError = 1 };                              /* TfLiteStatus */
+enum { kInt32 = 2, kInt8 = 9 };                            /* TfLiteType */
+enum { kMmapRo = 1 };                                      /* TfLiteAllocationType */
+enum { kAffineQuantization = 1 };                          /* TfLiteQuantizationType */
+enum { kSame = 1, kValid = 2 };                            /* TfLitePadding */
 enum { kNone = 0, kRelu = 1, kReluN1To1 = 2, kRelu6 = 3 }; /* TfLiteFusedActivation */
-enum { kDimDense = 0, kDimSparseCsr = 1 };             /* TfLiteDimensionType */
-enum { kAllowDynamicTensors = 1 };                     /* TfLiteDelegateFlags */
-enum {                                                 /* TfLiteBuiltinOperator */
-  kAdd = 0,
-  kConv2d = 3,
-  kDepthwiseConv2d = 4,
-  kFullyConnected = 9,
-  kPad = 34,
-  kDensify = 124,
+enum { kDimDense = 0, kDimSparseCsr = 1 };                 /* TfLiteDimensionType */
+enum { kAllowDynamicTensors = 1 };                         /* TfLiteDelegateFlags */
+enum {                                                     /* TfLiteBuiltinOperator */
+       kAdd = 0,
+       kConv2d = 3,
+       kDepthwiseConv2d = 4,
+       kFullyConnected = 9,
+       kPad = 34,
+       kDensify = 124,
 };
 
 typedef struct {

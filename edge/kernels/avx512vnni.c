@@ -15,8 +15,9 @@
 #define AVAILABLE available
 
 static int available(void) {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
 }
 
 typedef __m512i acc, ints, weight, taps_weight, taps_input, input;
@@ -57,9 +58,7 @@ IN int32_t word(const void *from) {
 }
 
 IN weight weight_of(const ks_block *block) { return _mm512_set1_epi32(word(block->weights)); }
-IN acc dot(acc sum, const uint8_t *pixels, weight w) {
-  return dpbusd(sum, _mm512_loadu_si512(pixels), w);
-}
+IN acc dot(acc sum, const uint8_t *pixels, weight w) { return dpbusd(sum, _mm512_loadu_si512(pixels), w); }
 
 IN taps_weight taps_weight_of(const int8_t *from) {
   return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)from));
@@ -73,9 +72,7 @@ IN acc dot_taps(acc sum, taps_input x, taps_weight w) { return dpbusd(sum, x, w)
 IN ints in_order(ints bytes) {
   return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
 }
-IN ints unshuffle(ints bytes) {
-  return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), bytes);
-}
+IN ints unshuffle(ints bytes) { return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), bytes); }
 
 IN input input_of(const uint8_t *from) { return _mm512_set1_epi32(word(from)); }
 IN acc dot_input(acc sum, input x, const int8_t *weights) {

@@ -15,7 +15,7 @@ const ks_family *const ks_families[] = {
 #elif defined(KS_NEONDOT)
     &ks_neondot,
 #endif
-    &ks_plain, NULL};
+    &ks_plain,      NULL};
 
 const ks_family *ks_family_for(const char *name) {
   for (const ks_family *const *each = ks_families; *each; each++) {

@@ -7,7 +7,8 @@ static int round_up(int value, int to) { return (value + to - 1) / to * to; }
 static int smaller(int a, int b) { return a < b ? a : b; }
 
 /* Whether the block at output n, input i of one tap has a weight that is not zero. */
-static int full(const int8_t *weights, int outputs, int taps, int inputs, int n, int tap, int i, int rows, int columns) {
+static int full(const int8_t *weights, int outputs, int taps, int inputs, int n, int tap, int i, int rows,
+                int columns) {
   const int last = smaller(n + rows, outputs), count = smaller(columns, inputs - i);
   for (; n < last; n++) {
     const int8_t *at = weights + ((size_t)n * taps + tap) * inputs + i;
@@ -52,8 +53,7 @@ int ks_pack_conv(ks_conv *conv, const int8_t *weights, int outputs, int taps, in
   uint32_t *first = calloc((size_t)padded + 1, sizeof *first);
   memset(conv, 0, sizeof *conv);
   conv->blocks = blocks, conv->first = first;
-  if (!blocks || !first ||
-      !requantization(&conv->to, weights, outputs, padded, (int)row, row, 1, numbers)) {
+  if (!blocks || !first || !requantization(&conv->to, weights, outputs, padded, (int)row, row, 1, numbers)) {
     ks_free_conv(conv);
     return 0;
   }
@@ -64,8 +64,7 @@ int ks_pack_conv(ks_conv *conv, const int8_t *weights, int outputs, int taps, in
       for (int i = 0; i < inputs; i += KS_GROUP) {
         if (!full(weights, outputs, taps, inputs, n, tap, i, 1, KS_GROUP)) continue;
         blocks[at].offset = (int32_t)((size_t)(i / KS_GROUP) * plane) + tap_offsets[tap];
-        memcpy(blocks[at].weights, weights + n * row + (size_t)tap * inputs + i,
-               (size_t)smaller(KS_GROUP, inputs - i));
+        memcpy(blocks[at].weights, weights + n * row + (size_t)tap * inputs + i, (size_t)smaller(KS_GROUP, inputs - i));
         at++;
       }
     }
@@ -80,8 +79,8 @@ int ks_pack_depthwise(ks_depthwise *conv, const int8_t *weights, int channels, i
   int8_t *packed = calloc((size_t)groups * height * taps * 16, 1);
   memset(conv, 0, sizeof *conv);
   conv->weights = packed, conv->height = height, conv->taps = taps, conv->stride = stride;
-  if (!packed || !requantization(&conv->to, weights, channels, groups * KS_GROUP, height * width, 1,
-                                 (size_t)channels, numbers)) {
+  if (!packed ||
+      !requantization(&conv->to, weights, channels, groups * KS_GROUP, height * width, 1, (size_t)channels, numbers)) {
     ks_free_depthwise(conv);
     return 0;
   }
@@ -96,7 +95,8 @@ int ks_pack_depthwise(ks_depthwise *conv, const int8_t *weights, int channels, i
 int ks_pack_dense(ks_dense *dense, const int8_t *weights, int outputs, int inputs, int rows, int columns,
                   const ks_numbers *numbers) {
   const int padded = round_up(outputs, KS_ROWS), size = rows * columns;
-  const size_t count = ks_count_blocks(weights, outputs, 1, inputs, rows, columns) + (size_t)padded / rows * (KS_CHAINS - 1);
+  const size_t count =
+      ks_count_blocks(weights, outputs, 1, inputs, rows, columns) + (size_t)padded / rows * (KS_CHAINS - 1);
   int8_t *packed = calloc(count + 1, (size_t)size);
   uint16_t *places = calloc(count + 1, sizeof *places);
   uint32_t *first = calloc((size_t)padded / rows + 1, sizeof *first);

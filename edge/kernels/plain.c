@@ -76,5 +76,4 @@ static void add(const ks_add *add, const uint8_t *a, const uint8_t *b, uint8_t *
 
 static int available(void) { return 1; }
 
-const ks_family ks_plain = {"plain",   WIDTH, TILE,      FLIP,       0,
-                            available, conv,  depthwise, dense_16x4, dense_1x16, add};
+const ks_family ks_plain = {"plain", WIDTH, TILE, FLIP, 0, available, conv, depthwise, dense_16x4, dense_1x16, add};

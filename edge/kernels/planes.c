@@ -10,8 +10,8 @@ static uint32_t word(const void *from) {
   return value;
 }
 
-/* Four pixels of four groups, each a lane of four bytes: `in` has a pixel every `pixel` bytes, `out` a group every `group`
- * bytes. The same turns planes into pixels. */
+/* Four pixels of four groups, each a lane of four bytes: `in` has a pixel every `pixel` bytes, `out` a group every
+ * `group` bytes. The same turns planes into pixels. */
 #if defined(__SSE2__)
 #include <emmintrin.h>
 enum { SQUARE = 4 };

@@ -47,14 +47,16 @@ typedef struct {
   int8_t weights[4];
 } ks_block;
 
-/* A convolution. Output channel n has the blocks first[n] .. first[n + 1]; channels are padded to a multiple of four. */
+/* A convolution. Output channel n has the blocks first[n] .. first[n + 1]; channels are padded to a multiple of four.
+ */
 typedef struct {
   const ks_block *blocks;
   const uint32_t *first; /* [outputs + 1] */
   ks_requantize to;
 } ks_conv;
 
-/* A depthwise convolution. Sixteen weights a group, row and `taps` of four columns: four of channel 0, of channel 1... */
+/* A depthwise convolution. Sixteen weights a group, row and `taps` of four columns: four of channel 0, of channel 1...
+ */
 typedef struct {
   const int8_t *weights; /* [groups][height][taps][16] */
   int height, taps;
@@ -63,8 +65,8 @@ typedef struct {
 } ks_depthwise;
 
 /* Fully connected. 16x4: `rows` of 16 outputs, a block is 64 weights [output][input], `place` its first input.
- * 1x16: `rows` of one output, a block is 16 weights. Rows are padded to a multiple of 16 outputs, and the blocks of each
- * with blocks of zeros to a multiple of KS_CHAINS: a loop for the rest would be guessed wrong in every row. */
+ * 1x16: `rows` of one output, a block is 16 weights. Rows are padded to a multiple of 16 outputs, and the blocks of
+ * each with blocks of zeros to a multiple of KS_CHAINS: a loop for the rest would be guessed wrong in every row. */
 typedef struct {
   const int8_t *weights;
   const uint16_t *places; /* first input of a block, divided by the inputs of a block */

@@ -59,8 +59,7 @@ INLINE void sums(acc *sum, const ks_conv *conv, const uint8_t *in, int n, int ve
   }
 }
 
-INLINE void tile(const ks_conv *conv, const uint8_t *in, uint8_t *out, size_t plane, int first, int last,
-                 int vectors) {
+INLINE void tile(const ks_conv *conv, const uint8_t *in, uint8_t *out, size_t plane, int first, int last, int vectors) {
   const limits limit = limits_of(conv->to.zero_point, conv->to.minimum, conv->to.maximum);
   for (int group = first; group < last; group++) {
     ints pairs[2][TILE]; /* channels 0 and 1, channels 2 and 3 */
@@ -194,8 +193,7 @@ INLINE void finish(const ks_requantize *to, const ints *sum, int8_t *out, int n,
   }
 }
 
-TARGET static void dense_16x4(const ks_dense *dense, const uint8_t *in, int8_t *out, int first, int last,
-                              int outputs) {
+TARGET static void dense_16x4(const ks_dense *dense, const uint8_t *in, int8_t *out, int first, int last, int outputs) {
   enum { PARTS = 16 / LANES };
   for (int row = first; row < last; row++) {
     acc sum[KS_CHAINS][PARTS];
@@ -223,12 +221,12 @@ INLINE row row_of(const ks_dense *dense, const uint8_t *in, int n) {
   row sum[KS_CHAINS] = {row_zero(), row_zero(), row_zero(), row_zero()};
   const size_t end = dense->first[n + 1];
   for (size_t block = dense->first[n]; block < end; block += KS_CHAINS)
-    for (size_t k = 0; k < KS_CHAINS; k++) sum[k] = row_dot(sum[k], in + 16 * (size_t)place[block + k], w + 16 * (block + k));
+    for (size_t k = 0; k < KS_CHAINS; k++)
+      sum[k] = row_dot(sum[k], in + 16 * (size_t)place[block + k], w + 16 * (block + k));
   return row_add(row_add(sum[0], sum[1]), row_add(sum[2], sum[3]));
 }
 
-TARGET static void dense_1x16(const ks_dense *dense, const uint8_t *in, int8_t *out, int first, int last,
-                              int outputs) {
+TARGET static void dense_1x16(const ks_dense *dense, const uint8_t *in, int8_t *out, int first, int last, int outputs) {
   for (int n = 16 * first; n < 16 * last; n += 16) {
     int32_t sum[16];
     for (int i = 0; i < 16; i += 4)
@@ -261,5 +259,4 @@ TARGET static void add(const ks_add *add, const uint8_t *a, const uint8_t *b, ui
 #ifndef DEPTHWISE
 #define DEPTHWISE depthwise
 #endif
-const ks_family FAMILY = {NAME,      LANES, TILE,      FLIP,       1,
-                          AVAILABLE, conv,  DEPTHWISE, dense_16x4, dense_1x16, add};
+const ks_family FAMILY = {NAME, LANES, TILE, FLIP, 1, AVAILABLE, conv, DEPTHWISE, dense_16x4, dense_1x16, add};

@@ -1,11 +1,12 @@
-/* vpdpbusd over 256 bits; DPBUSD is the instruction in one of its two encodings. gcc copies sums around the intrinsics. */
+/* vpdpbusd over 256 bits; DPBUSD is the instruction in one of its two encodings. gcc copies sums around the intrinsics.
+ */
 #include "lanes256.h"
 
 typedef __m256i acc, weight, taps_weight, taps_input, input;
 typedef __m128i row;
 
 IN __m256i dpbusd(__m256i sum, __m256i x, __m256i w) {
-  __asm__(DPBUSD " %2, %1, %0" : "+" REGISTER (sum) : REGISTER (x), REGISTER (w));
+  __asm__(DPBUSD " %2, %1, %0" : "+" REGISTER(sum) : REGISTER(x), REGISTER(w));
   return sum;
 }
 
@@ -34,7 +35,9 @@ IN acc dot_input(acc sum, input x, const int8_t *weights) {
 IN row row_zero(void) { return _mm_setzero_si128(); }
 IN row row_add(row a, row b) { return _mm_add_epi32(a, b); }
 IN row row_dot(row sum, const uint8_t *x, const int8_t *w) {
-  __asm__(DPBUSD " %2, %1, %0" : "+" REGISTER (sum) : REGISTER (_mm_loadu_si128((const __m128i *)x)), "m"(*(const __m128i_u *)w));
+  __asm__(DPBUSD " %2, %1, %0"
+          : "+" REGISTER(sum)
+          : REGISTER(_mm_loadu_si128((const __m128i *)x)), "m"(*(const __m128i_u *)w));
   return sum;
 }
 IN void row_sums(int32_t *to, row a, row b, row c, row d) {
