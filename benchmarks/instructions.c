@@ -1,10 +1,11 @@
-/* Counts the instructions that qemu's user mode emulates: a plugin for its interface of version 1, which needs no header.
+/* Counts the instructions that qemu's user mode emulates: a plugin for its interface of version 1, which needs no
+ * header.
  *
  *     cc -shared -fPIC -O2 -o instructions.so instructions.c
  *     qemu-aarch64 -plugin ./instructions.so PROGRAM
  *
- * prctl(0x6b73, n) by the emulated program prints "COUNT n instructions dots" on stderr: all so far, and how many of them
- * were sdot, where an smmla counts as two. */
+ * prctl(0x6b73, n) by the emulated program prints "COUNT n instructions dots" on stderr: all so far, and how many of
+ * them were sdot, where an smmla counts as two. */
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,8 +35,9 @@ static uint64_t instructions, dots;
 static uint64_t dots_of(const instruction *each) {
   uint32_t code;
   memcpy(&code, qemu_plugin_insn_data(each), 4);
-  if ((code & 0xBFE0FC00) == 0x0E809400 || (code & 0xBFC0F400) == 0x0F80E000) return 1; /* sdot by a vector, by a lane */
-  return (code & 0xFFE0FC00) == 0x4E80A400 ? 2 : 0;                                     /* smmla */
+  if ((code & 0xBFE0FC00) == 0x0E809400 || (code & 0xBFC0F400) == 0x0F80E000)
+    return 1;                                       /* sdot by a vector, by a lane */
+  return (code & 0xFFE0FC00) == 0x4E80A400 ? 2 : 0; /* smmla */
 }
 
 static void translated(plugin id, block *made) {
@@ -50,7 +52,8 @@ static void translated(plugin id, block *made) {
 static void called(plugin id, unsigned cpu, int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
                    uint64_t f, uint64_t g, uint64_t h) {
   (void)id, (void)cpu, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
-  if (number == PRCTL && a == MARK) fprintf(stderr, "COUNT %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", b, instructions, dots);
+  if (number == PRCTL && a == MARK)
+    fprintf(stderr, "COUNT %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", b, instructions, dots);
 }
 
 __attribute__((visibility("default"))) int qemu_plugin_install(plugin id, const void *info, int count, char **given) {

@@ -1,8 +1,8 @@
 /* ARM64 with the dot product of ARMv8.2 (sdot): 4 pixels a vector, and bytes stay signed.
  *
- * smmla (i8mm) would not pay. It multiplies 8 inputs of 2 pixels with the weights of 2 outputs: four blocks, and only where
- * all four are empty can it be left out. With a fraction z of empty blocks at random places, 4 pixels take 2 (1 - z^4) of
- * them against 4 (1 - z) sdot: 1.09, 1.37, 1.48 and 1.72 times as many at 60, 75, 80 and 90 %. */
+ * smmla (i8mm) would not pay. It multiplies 8 inputs of 2 pixels with the weights of 2 outputs: four blocks, and only
+ * where all four are empty can it be left out. With a fraction z of empty blocks at random places, 4 pixels take 2 (1 -
+ * z^4) of them against 4 (1 - z) sdot: 1.09, 1.37, 1.48 and 1.72 times as many at 60, 75, 80 and 90 %. */
 #include "family.h"
 
 #if defined(KS_NEONDOT)

@@ -129,6 +129,18 @@ def test_whole_networks(library):
 
 
 @pytest.mark.slow
+def test_what_is_claimed_by_itself(library):
+    """Nothing of dense networks; of sparse ones what takes fewer instructions."""
+    files = {f"{each.__name__}-{zeros}": each(zeros, 40) for each in (separable, residuals) for zeros in (0.0, 0.9)}
+    small = Network((1, 4, 4, 64))
+    files["small"] = small.bytes(small.conv(small.input, 64, zeros=0.9))
+    said = arm64.compared(files, library, [{"kernels": "neon-dot"}])
+    claimed = {name: found["claimed"] for name, found in said.items()}
+    assert claimed == {"separable-0.0": 0, "separable-0.9": 1, "residuals-0.0": 0, "residuals-0.9": 1, "small": 0}
+    assert not any(sum(found["wrong"]) for found in said.values())
+
+
+@pytest.mark.slow
 def test_the_best_kernels_of_the_processor_are_taken(library, tmp_path):
     """And one without the dot product gets none, and says so."""
     script = tmp_path / "best.py"
