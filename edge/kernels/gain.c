@@ -22,7 +22,7 @@ static double sdot(ks_form form, int outputs, int products, int taps, int pixels
   if (form == KS_AS_16X4) return weights < 40e3 ? NEVER : (weights < 200e3 ? 0.75 : 0.55) + (i8mm ? 0.05 : 0);
   if (form == KS_AS_1X16) return weights < 1e6 ? NEVER : i8mm ? 0.85 : 0.8;
   if (weights * pixels < 100e3) return NEVER;
-  return (taps == 1 && products <= 128 ? 0.7 : 0.6) + (i8mm ? 0.12 : 0);
+  return taps == 1 && products <= 128 ? (i8mm ? 0.78 : 0.68) : i8mm ? 0.72 : 0.6;
 }
 #endif
 
