@@ -1,9 +1,9 @@
 /* The kernels over vectors of any width. A family's file defines the vectors, includes this file and is done.
  *
  * It defines TARGET, the attribute that allows its instructions; LANES, the pixels of a vector; KS_DEPTHWISE_ROWS, rows
- * whose sums fit the registers; NAME, AVAILABLE, FAMILY; DEPTHWISE, if it wraps that kernel; TILE, if more than 8 vectors'
- * sums fit the registers; UNROLLED, a pragma, if its compilers do not unroll loops by themselves; DOTS, if it has its own
- * dots(); and
+ * whose sums fit the registers; NAME, AVAILABLE, FAMILY; DEPTHWISE, if it wraps that kernel; TILE, if sums of more than
+ * 8 vectors fit the registers; UNROLLED, a pragma, if its compilers do not unroll loops by themselves; DOTS, if it has
+ * its own dots(); and
  *   acc               sums of one vector; acc_of(value), acc_add(a, b)
  *   ints              LANES 32-bit lanes: ints_of(value), ints_load, ints_store, acc_sum(acc)
  *   weight            a block, spread over the lanes: weight_of(block), dot(acc, address of pixels, weight)
