@@ -157,7 +157,7 @@ static int set_kernels(delegate *d, const char *value, report error) {
     strncat(known, (*each)->name, sizeof known - strlen(known) - 1);
   }
   if (strcmp(value, "auto") == 0)
-    complain(error, "this processor has no instructions that the sparse kernels need (AVX2 at least)");
+    complain(error, "this processor has no instructions that the sparse kernels need (AVX2, or sdot on ARM64)");
   else
     complain(error, "kernels: this processor has %s. Received: %s", known, value);
   return 0;

@@ -70,7 +70,7 @@ static int pack_conv(void *argument, const int8_t *weights, const ks_numbers *nu
 /* Tiles of pixels of equal size, and parts of the channels where threads need more units. */
 static void tile_conv(ks_planning *p, ks_step *s) {
   const int lanes = p->plan->family->pixels, vectors = ks_divide_up(s->flat, lanes);
-  s->tiles = ks_divide_up(vectors, KS_TILE);
+  s->tiles = ks_divide_up(vectors, p->plan->family->tile);
   s->tile = ks_divide_up(vectors, s->tiles) * lanes;
   s->tiles = ks_divide_up(s->flat, s->tile);
   const int wanted = p->plan->threads < 2 ? 1 : ks_divide_up(4 * p->plan->threads, s->tiles * s->images);

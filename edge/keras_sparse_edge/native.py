@@ -21,7 +21,8 @@ def delegate(threads: int | None = None, **options: Any) -> Any:
     Args:
         threads: threads of these kernels, 1 to 65. By default `num_threads` of each interpreter.
         **options: for tests and measurements. `kernels`, the instruction set ("auto", "avx512-vnni", "avx512vl-vnni",
-            "avx-vnni", "avx2", "plain"); `threshold`, the fraction of zero blocks from which on a layer is taken.
+            "avx-vnni", "avx2", "neon-dot", "plain"); `threshold`, the fraction of zero blocks from which on a layer is
+            taken.
 
     Returns:
         What `Interpreter(..., experimental_delegates=[...])` takes.

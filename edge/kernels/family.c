@@ -5,11 +5,15 @@
 extern const ks_family ks_plain;
 #if defined(__x86_64__)
 extern const ks_family ks_avx512vnni, ks_avx512vl, ks_avxvnni, ks_avx2;
+#elif defined(KS_NEONDOT)
+extern const ks_family ks_neondot;
 #endif
 
 const ks_family *const ks_families[] = {
 #if defined(__x86_64__)
     &ks_avx512vnni, &ks_avx512vl, &ks_avxvnni, &ks_avx2,
+#elif defined(KS_NEONDOT)
+    &ks_neondot,
 #endif
     &ks_plain,      NULL};
 

@@ -4,14 +4,21 @@
 
 #include "sparse.h"
 
+/* sdot in functions that ask for it: by every gcc, and by clang from version 16 on. */
+#if defined(__aarch64__) && defined(__linux__) && \
+    (!defined(__clang__) || __clang_major__ >= 16 || defined(__ARM_FEATURE_DOTPROD))
+#define KS_NEONDOT
+#endif
+
 typedef struct ks_family {
   const char *name;
   int pixels;   /* of one vector */
+  int tile;     /* vectors of pixels, at most, that a call of `conv` is given */
   uint8_t flip; /* XORed into every stored byte */
   int fast;     /* whether it can be faster than a dense kernel; plain C is not */
   int (*available)(void);
 
-  /* Output channels 4 * first .. 4 * last of up to KS_TILE vectors of pixels. `in` and `out` point at the first of the
+  /* Output channels 4 * first .. 4 * last of up to `tile` vectors of pixels. `in` and `out` point at the first of the
    * pixels, in their first plane; output planes are `plane` bytes apart. Writes whole vectors. */
   void (*conv)(const ks_conv *conv, const uint8_t *in, uint8_t *out, size_t plane, int pixels, int first, int last);
 

@@ -4,7 +4,7 @@
 
 #include "family.h"
 
-enum { WIDTH = 4, FLIP = 0x80 };
+enum { WIDTH = 4, TILE = 8, FLIP = 0x80 };
 
 static int32_t dot(const uint8_t *x, const int8_t *w, int count) {
   int32_t sum = 0;
@@ -76,4 +76,4 @@ static void add(const ks_add *add, const uint8_t *a, const uint8_t *b, uint8_t *
 
 static int available(void) { return 1; }
 
-const ks_family ks_plain = {"plain", WIDTH, FLIP, 0, available, conv, depthwise, dense_16x4, dense_1x16, add};
+const ks_family ks_plain = {"plain", WIDTH, TILE, FLIP, 0, available, conv, depthwise, dense_16x4, dense_1x16, add};

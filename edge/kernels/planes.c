@@ -25,6 +25,20 @@ static void transpose(const uint8_t *in, size_t pixel, uint8_t *out, size_t grou
                           _mm_unpackhi_epi64(b, d)};
   for (size_t i = 0; i < 4; i++) _mm_storeu_si128((__m128i *)(out + i * group), made[i]);
 }
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+enum { SQUARE = 4 };
+static void transpose(const uint8_t *in, size_t pixel, uint8_t *out, size_t group, uint32_t flips) {
+  const uint32x4_t flip = vdupq_n_u32(flips);
+  uint32x4_t row[4];
+  for (size_t i = 0; i < 4; i++) row[i] = veorq_u32(flip, vreinterpretq_u32_u8(vld1q_u8(in + i * pixel)));
+  const uint64x2_t a = vreinterpretq_u64_u32(vtrn1q_u32(row[0], row[1]));
+  const uint64x2_t b = vreinterpretq_u64_u32(vtrn2q_u32(row[0], row[1]));
+  const uint64x2_t c = vreinterpretq_u64_u32(vtrn1q_u32(row[2], row[3]));
+  const uint64x2_t d = vreinterpretq_u64_u32(vtrn2q_u32(row[2], row[3]));
+  const uint64x2_t made[] = {vtrn1q_u64(a, c), vtrn1q_u64(b, d), vtrn2q_u64(a, c), vtrn2q_u64(b, d)};
+  for (size_t i = 0; i < 4; i++) vst1q_u8(out + i * group, vreinterpretq_u8_u64(made[i]));
+}
 #else
 enum { SQUARE = 1 };
 static void transpose(const uint8_t *in, size_t pixel, uint8_t *out, size_t group, uint32_t flips) {

@@ -29,7 +29,6 @@
 enum {
   KS_GROUP = 4,   /* channels of a plane */
   KS_PIXELS = 16, /* planes are padded to a multiple of this many pixels */
-  KS_TILE = 8,    /* vectors of pixels, at most, that a call of `conv` is given */
   KS_ROWS = 16,   /* outputs of a block of dense_16x4, inputs of one of dense_1x16 */
   KS_CHAINS = 4,  /* sums that run beside each other, as one alone would wait for itself */
 };

@@ -1,7 +1,9 @@
 /* The kernels over vectors of any width. A family's file defines the vectors, includes this file and is done.
  *
  * It defines TARGET, the attribute that allows its instructions; LANES, the pixels of a vector; KS_DEPTHWISE_ROWS, rows
- * whose sums fit the registers; NAME, AVAILABLE, FAMILY; DEPTHWISE, if it wraps that kernel; and
+ * whose sums fit the registers; NAME, AVAILABLE, FAMILY; DEPTHWISE, if it wraps that kernel; TILE, if sums of more than
+ * 8 vectors fit the registers; UNROLLED, a pragma, if its compilers do not unroll loops by themselves; DOTS, if it has
+ * its own dots(); and
  *   acc               sums of one vector; acc_of(value), acc_add(a, b)
  *   ints              LANES 32-bit lanes: ints_of(value), ints_load, ints_store, acc_sum(acc)
  *   weight            a block, spread over the lanes: weight_of(block), dot(acc, address of pixels, weight)
@@ -19,14 +21,26 @@
  *   unshuffle(ints)   orders the pixels of `stored` after strided loads
  *   ints_some(address, ints, lanes)        stores the first lanes
  *   store_bytes(address, ints, count)      the low bytes of the first lanes
- *   bytes_load(address)                    LANES unsigned bytes as ints
+ *   bytes_load(address)                    LANES stored bytes as ints
  *   ints_mul, ints_plus, ints_shift (arithmetic), ints_limit
  */
 #include "family.h"
 
+#ifndef TILE
+#define TILE 8
+#endif
+#ifndef UNROLLED
+#define UNROLLED
+#endif
 #define INLINE TARGET static inline __attribute__((always_inline))
 
 /* ------------------------------------------------------------------------------------------------ convolution */
+
+#ifndef DOTS
+INLINE void dots(acc *sum, const uint8_t *pixels, weight w, int vectors) {
+  for (int v = 0; v < vectors; v++) sum[v] = dot(sum[v], pixels + 4 * LANES * v, w);
+}
+#endif
 
 /* Sums of one output channel over `vectors` vectors of pixels. A sum waits for itself from block to block: where there
  * are few vectors, several chains of blocks run beside each other. */
@@ -34,20 +48,13 @@ INLINE void sums(acc *sum, const ks_conv *conv, const uint8_t *in, int n, int ve
   enum { MOST = 4 };
   const int chains = vectors <= 2 ? MOST : vectors <= 4 ? 2 : 1;
   const ks_block *block = conv->blocks + conv->first[n], *end = conv->blocks + conv->first[n + 1];
-  acc part[MOST][KS_TILE];
+  acc part[MOST][TILE];
   for (int k = 0; k < chains; k++)
     for (int v = 0; v < vectors; v++) part[k][v] = acc_of(k ? 0 : conv->to.bias[n]);
-  for (; end - block >= chains; block += chains) {
-    for (int k = 0; k < chains; k++) {
-      const weight w = weight_of(block + k);
-      const uint8_t *x = in + block[k].offset;
-      for (int v = 0; v < vectors; v++) part[k][v] = dot(part[k][v], x + 4 * LANES * v, w);
-    }
+  for (; chains > 1 && end - block >= chains; block += chains) {
+    for (int k = 0; k < chains; k++) dots(part[k], in + block[k].offset, weight_of(block + k), vectors);
   }
-  for (; block < end; block++) {
-    const weight w = weight_of(block);
-    for (int v = 0; v < vectors; v++) part[0][v] = dot(part[0][v], in + block->offset + 4 * LANES * v, w);
-  }
+  for (; block < end; block++) dots(part[0], in + block->offset, weight_of(block), vectors);
   for (int v = 0; v < vectors; v++) {
     sum[v] = part[0][v];
     for (int k = 1; k < chains; k++) sum[v] = acc_add(sum[v], part[k][v]);
@@ -57,12 +64,12 @@ INLINE void sums(acc *sum, const ks_conv *conv, const uint8_t *in, int n, int ve
 INLINE void tile(const ks_conv *conv, const uint8_t *in, uint8_t *out, size_t plane, int first, int last, int vectors) {
   const limits limit = limits_of(conv->to.zero_point, conv->to.minimum, conv->to.maximum);
   for (int group = first; group < last; group++) {
-    ints pairs[2][KS_TILE]; /* channels 0 and 1, channels 2 and 3 */
-    for (int c = 0; c < 4; c++) {
-      acc sum[KS_TILE];
+    ints pairs[2][TILE]; /* channels 0 and 1, channels 2 and 3 */
+    UNROLLED for (int c = 0; c < 4; c++) {
+      acc sum[TILE];
       sums(sum, conv, in, 4 * group + c, vectors);
       const scales scale = scales_of(conv->to.scale[4 * group + c]);
-      for (int v = 0; v < vectors; v++) {
+      UNROLLED for (int v = 0; v < vectors; v++) {
         const ints value = scaled(acc_sum(sum[v]), scale);
         pairs[c / 2][v] = c % 2 ? pair(pairs[c / 2][v], value) : value;
       }
@@ -82,6 +89,14 @@ TARGET static void conv(const ks_conv *conv, const uint8_t *in, uint8_t *out, si
     case 5: tile(conv, in, out, plane, first, last, 5); break;
     case 6: tile(conv, in, out, plane, first, last, 6); break;
     case 7: tile(conv, in, out, plane, first, last, 7); break;
+#if TILE > 8
+    case 9: tile(conv, in, out, plane, first, last, 9); break;
+    case 10: tile(conv, in, out, plane, first, last, 10); break;
+    case 11: tile(conv, in, out, plane, first, last, 11); break;
+    case 12: tile(conv, in, out, plane, first, last, 12); break;
+    case 13: tile(conv, in, out, plane, first, last, 13); break;
+    case 14: tile(conv, in, out, plane, first, last, 14); break;
+#endif
     default: tile(conv, in, out, plane, first, last, 8); break;
   }
 }
@@ -98,9 +113,9 @@ INLINE void depthwise_tile(const ks_depthwise *conv, const int8_t *weights, cons
   acc sum[KS_DEPTHWISE_ROWS][4];
   for (int r = 0; r < rows; r++)
     for (int j = 0; j < 4; j++) sum[r][j] = acc_quad(bias);
-  for (int line = 0; line < (rows - 1) * stride + height; line++) {
-    for (int t = 0; t < taps; t++) {
-      for (int j = 0; j < 4; j++) {
+  UNROLLED for (int line = 0; line < (rows - 1) * stride + height; line++) {
+    UNROLLED for (int t = 0; t < taps; t++) {
+      UNROLLED for (int j = 0; j < 4; j++) {
         const taps_input pixels = taps_of(in + line * pitch + 4 * (x * stride + start(j, stride) + 4 * t));
         for (int r = 0; r < rows; r++) {
           const int ky = line - r * stride;
@@ -111,7 +126,7 @@ INLINE void depthwise_tile(const ks_depthwise *conv, const int8_t *weights, cons
     }
   }
   const limits limit = limits_of(conv->to.zero_point, conv->to.minimum, conv->to.maximum);
-  for (int r = 0; r < rows; r++) {
+  UNROLLED for (int r = 0; r < rows; r++) {
     ints quads[4];
     for (int j = 0; j < 4; j++) quads[j] = scaled(acc_sum_quads(sum[r][j]), scale);
     ints bytes = stored(pair(quads[0], quads[1]), pair(quads[2], quads[3]), limit);
@@ -246,4 +261,4 @@ TARGET static void add(const ks_add *add, const uint8_t *a, const uint8_t *b, ui
 #ifndef DEPTHWISE
 #define DEPTHWISE depthwise
 #endif
-const ks_family FAMILY = {NAME, LANES, FLIP, 1, AVAILABLE, conv, DEPTHWISE, dense_16x4, dense_1x16, add};
+const ks_family FAMILY = {NAME, LANES, TILE, FLIP, 1, AVAILABLE, conv, DEPTHWISE, dense_16x4, dense_1x16, add};

@@ -6,7 +6,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras_sparse_edge import native
 
-NAMES = ("avx512-vnni", "avx512vl-vnni", "avx-vnni", "avx2", "plain")
+NAMES = ("avx512-vnni", "avx512vl-vnni", "avx-vnni", "avx2", "neon-dot", "plain")
 
 
 def families():
