@@ -37,7 +37,7 @@ struct ks_pool {
 /* Keeps workers off the caller's processor. A kernel that wakes a thread likes to put it where the waking one runs; it
  * would wait there until the caller has done all the work. Threads that the caller may not use stay as they are. */
 static void place(ks_pool *pool, int threads) {
-#if defined(__linux__)
+#if defined(__linux__) && !defined(__ANDROID__) /* whose headers have it from API level 36 on */
   const int caller = sched_getcpu();
   if (caller == pool->caller && pool->placed >= threads - 1) return;
   cpu_set_t others;

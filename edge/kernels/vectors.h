@@ -7,8 +7,10 @@
  *   acc               sums of one vector; acc_of(value), acc_add(a, b)
  *   ints              LANES 32-bit lanes: ints_of(value), ints_load, ints_store, acc_sum(acc)
  *   weight            a block, spread over the lanes: weight_of(block), dot(acc, address of pixels, weight)
+ *   taps_input        LANES pixels, turned so that a quad's lanes are channels: taps_of(address)
  *   taps_weight       16 weights, for each quad of lanes: taps_weight_of(address),
- *                     dot_taps(acc, address of LANES pixels, taps_weight): four columns of LANES / 4 pixels
+ *                     dot_taps(acc, taps_input, taps_weight): four columns of LANES / 4 pixels
+ *                     acc_quad(address of four), spread over the quads; acc_sum_quads(acc), as acc_sum of such sums
  *   input             4 inputs, spread over the lanes: input_of(address), dot_input(acc, input, address of weights)
  *   row               sums of one output: row_zero(), row_dot(row, inputs, weights), row_add, row_sums(to, four rows)
  *   scales            LANES floats: scales_of(value), scales_load, scales_quad(address of four)

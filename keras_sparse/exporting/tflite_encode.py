@@ -100,7 +100,7 @@ class Encoder:
             return DENSIFIED, SPARSE_KERNELS
         refusal = block.refusal(each)
         if refusal:
-            return DENSE, refusal if "FULLY_CONNECTED" in each.kinds else "no sparse kernel for it"
+            return DENSE, refusal if "FULLY_CONNECTED" in each.kinds else _none(each)
         faster, why = self._faster(each, layer, block.block)
         return (block if faster else DENSE), why
 
@@ -120,6 +120,13 @@ class Encoder:
         gains = [(each.gain(min(zeros, most)), each.condition) for each in evidence]
         said = ", ".join(f"{gain:.2f}x {condition}" for gain, condition in gains)
         return min(gains)[0] >= NO_WORSE, f"{found}; the block kernel was measured {said}"
+
+
+def _none(each):
+    """Why a convolution is stored dense."""
+    if each.arithmetic == "int8" and "CONV_2D" in each.kinds:
+        return "LiteRT has no sparse kernel for it; ks.delegate() has one, which finds zero blocks in dense weights"
+    return "no sparse kernel for it"
 
 
 def weight(graph, index):
