@@ -86,3 +86,10 @@ def test_explain_says_what_the_library_takes(shape, make, tmp_path: Path) -> Non
         made = Interpreter(str(tmp_path / "m.tflite"), experimental_delegates=[ks.delegate()])
         names = [each["op_name"] for each in made._get_ops_details()]
         assert (names.count("DELEGATE") == 1) == told.kernel.startswith("native") == (off > 0), names
+
+
+def test_a_file_for_all_processors_says_where_its_zeros_pay(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((6, 6, 8)), layers.Conv2D(8, 1)])
+    samples = np.random.default_rng(0).normal(size=(8, 6, 6, 8)).astype("float32")
+    report = ks.export(model, tmp_path / "m.tflite", samples=samples, quantize="int8").report
+    assert "ks.delegate()" in str(report.tensors[0].why)
