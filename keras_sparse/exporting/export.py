@@ -141,11 +141,23 @@ class _Export:
         named = {tensor.name: array for tensor, array in zip(what.model.inputs, self.inputs, strict=True)}
         with ThreadPoolExecutor(1) as beside:  # Keras computes while the file runs
             runs = [beside.submit(way.run, made, way.first(named)) for way in self.ways]
-            references, moved = what.outputs(self.inputs), what.moved_outputs(self.inputs)
+            references, moved = self.reference(what), what.moved_outputs(self.inputs)
             return [
                 check.outputs(run.result, way, references, moved, self.source)
                 for way, run in zip(self.ways, runs, strict=True)
             ]
+
+    def reference(self, what):
+        free = {each.name: each.shape for each in what.model.inputs if None in each.shape[1:]}
+        if self.source == "samples" or not free:
+            return what.outputs(self.inputs)
+        try:
+            return what.outputs(self.inputs)
+        except Exception as error:  # Keras's, TensorFlow's or the model's own: it is about the size
+            raise ValueError(
+                f"Inputs of size 1 are tried where {what.model.name!r} takes any size, {free}, and it does not take "
+                f"them. Give samples. It said: {error}"
+            ) from error
 
     def first_wrong(self, folder):
         """A layer whose output is wrong, or does not run, and whose inputs are right.

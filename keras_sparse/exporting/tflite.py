@@ -20,6 +20,8 @@ from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
 SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 """The names that TensorFlow can take."""
 
+UNKNOWN = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
+
 SAID = 300
 """Characters of the converter's errors that are passed on; it adds pages of its own code."""
 
@@ -85,8 +87,15 @@ def _convert(model, options):
             converter.optimizations, converter.target_spec.supported_types = options
             return converter.convert()
         except Exception as error:  # the converter has no public class of errors, and lets those of its parts through
-            said = " ".join(str(error).split())[:SAID]
-            raise check.ExportError(f"TensorFlow's converter cannot convert {model.name!r}: {said}") from error
+            raise check.ExportError(f"TensorFlow's converter cannot convert {model.name!r}: {_said(error)}") from error
+
+
+def _said(error):
+    """The operations that have no form in the file, or the beginning of what the converter says."""
+    unknown = dict.fromkeys(UNKNOWN.findall(str(error)))
+    if not unknown:
+        return " ".join(str(error).split())[:SAID]
+    return f"it has operations with no .tflite form: {', '.join(unknown)}. Compute this part with other operations."
 
 
 def _scopes(model):

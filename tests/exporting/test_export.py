@@ -166,6 +166,19 @@ class TestRefusals:
         with pytest.raises(check.ExportError, match="first layer that shows it is 'wrong'"):
             ks.export(model, tmp_path / "m.tflite")
 
+    def test_operations_without_a_form_are_named(self, tmp_path):
+        inputs = keras.Input((6,))
+        model = keras.Model(inputs, keras.ops.fft((inputs, inputs))[0])
+        with pytest.raises(check.ExportError, match=r"no .tflite form: Complex.* Compute this part"):
+            ks.export(model, tmp_path / "m.tflite")
+
+    def test_random_inputs_that_do_not_fit_a_free_size_ask_for_samples(self, tmp_path):
+        model = keras.Sequential([keras.Input((None, 3)), layers.Conv1D(4, 3)])
+        with pytest.raises(ValueError, match=r"takes any size.*Give samples"):
+            ks.export(model, tmp_path / "m.onnx")
+        samples = np.random.default_rng(0).normal(size=(8, 5, 3)).astype("float32")
+        assert ks.export(model, tmp_path / "m.onnx", samples=samples).report.verification[0].samples == 8
+
     def test_a_file_there_before_is_kept_when_an_export_fails(self, tmp_path, monkeypatch):
         path = tmp_path / "m.tflite"
         path.write_bytes(b"before")
