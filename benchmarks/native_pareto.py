@@ -4,8 +4,8 @@
 
 Each seed trains a dense network, then from it one for each pattern (1x4 blocks, unstructured) and sparsity, in int8, as
 many epochs again; "dense int8" is the same with no zeros, so that all have trained as long. Every file is timed with
-`ks.delegate()` and compared with XNNPACK's dense kernels, interleaved, one thread. DIR holds the four IDX files, gzipped or
-not. Prints a table and draws accuracy over latency beside the JSON.
+`ks.delegate()` and compared with XNNPACK's dense kernels, interleaved, one thread. DIR holds the four IDX files,
+gzipped or plain. Prints a table and draws accuracy over latency beside the JSON.
 """
 
 import argparse
