@@ -65,6 +65,7 @@ static void *kernel_init(TfLiteContext *context, const char *buffer, size_t leng
   k->plan.family = d->family, k->plan.pool = d->pool;
   k->plan.threads = d->threads ? d->threads : context->recommended_num_threads;
   if (k->plan.threads < 1) k->plan.threads = 1;
+  if (k->plan.threads > KS_MOST_THREADS) k->plan.threads = KS_MOST_THREADS;
   k->plan.input = copy_of(params->input_tensors, &k->plan.inputs);
   k->plan.output = copy_of(params->output_tensors, &k->plan.outputs);
   k->plan.claim = calloc((size_t)replacing->count + 1, sizeof *k->plan.claim);
@@ -128,7 +129,7 @@ static void complain(report error, const char *format, ...) {
 static int set_threads(delegate *d, const char *value, report error) {
   char *end;
   const long threads = strtol(value, &end, 10);
-  if (*value && !*end && threads >= 1 && threads <= 65) {
+  if (*value && !*end && threads >= 1 && threads <= KS_MOST_THREADS) {
     d->threads = (int)threads;
     return 1;
   }

@@ -17,10 +17,27 @@ static int activation_tensor(const TfLiteTensor *tensor) {
   const TfLiteAffineQuantization *found = affine(tensor);
   if (tensor->type != kInt8 || tensor->allocation_type == kMmapRo || tensor->is_variable || !tensor->dims || !found)
     return 0;
-  for (int i = 0; i < tensor->dims->size; i++)
-    if (tensor->dims->data[i] < 1) return 0;
+  if (!ks_dims_fit(tensor->dims->size, tensor->dims->data)) return 0;
   return found->scale->size == 1 && sound(found->scale->data[0]) && found->zero_point->data[0] >= -128 &&
          found->zero_point->data[0] <= 127;
+}
+
+int ks_dims_fit(int rank, const int *dims) {
+  if (rank < 1 || rank > 4) return 0;
+  for (int i = 0; i < rank; i++)
+    if (dims[i] < 1 || dims[i] > KS_MOST_BYTES) return 0;
+  const int planes = rank == 4 ? 1 : 0; /* where axes begin that are pixels */
+  double pixels = 1;
+  for (int i = planes; i < rank - 1; i++) pixels *= dims[i];
+  /* in planes, with their padding: more than in rows */
+  return (planes ? dims[0] : 1) * (pixels + 16) * (dims[rank - 1] + 3.0) <= KS_MOST_BYTES;
+}
+
+int ks_frame_fits(const ks_node *node, int images, int height, int width) {
+  const double rows = (double)height + node->height + node->stride_y;
+  const double columns = (double)width + node->width + node->stride_x;
+  const double phases = (double)node->height * node->width;
+  return images * (rows * columns + 16 * phases) * (node->inputs + 3.0) <= KS_MOST_BYTES;
 }
 
 static int rank(const TfLiteTensor *tensor) { return tensor->dims ? tensor->dims->size : 0; }
@@ -55,13 +72,14 @@ static int read_weights(TfLiteContext *context, const TfLiteNode *from, const in
   const TfLiteTensor *t = context->tensors;
   node->weights = from->inputs->data[1];
   node->densify = -1;
+  if (node->weights < 0) return 0;
   if (t[node->weights].allocation_type != kMmapRo) {
     const int maker = makers[node->weights];
     TfLiteNode *densify;
     TfLiteRegistration *made;
     if (maker < 0 || users[node->weights] != 1) return 0;
     if (context->get_node_and_registration(context, maker, &densify, &made) != kOk) return 0;
-    if (made->builtin_code != kDensify) return 0;
+    if (made->builtin_code != kDensify || densify->inputs->size != 1 || densify->inputs->data[0] < 0) return 0;
     node->densify = maker;
     node->weights = densify->inputs->data[0];
   }
@@ -70,6 +88,12 @@ static int read_weights(TfLiteContext *context, const TfLiteNode *from, const in
   if (weights->type != kInt8 || weights->allocation_type != kMmapRo || !weights->data || !found) return 0;
   if ((weights->sparsity != NULL) != (node->densify >= 0)) return 0;
   if (rank(weights) != (axis == 0 && node->kind == KS_DENSE ? 2 : 4)) return 0;
+  double count = 1;
+  for (int i = 0; i < rank(weights); i++) {
+    if (extent(weights, i) < 1) return 0;
+    count *= extent(weights, i);
+  }
+  if (count > KS_MOST_BYTES || (node->densify < 0 && (double)weights->bytes != count)) return 0;
   node->outputs = extent(weights, axis);
   const int scales = found->scale->size;
   if (scales != 1 && (scales != node->outputs || found->quantized_dimension != axis)) return 0;
@@ -97,6 +121,13 @@ static int sums_fit(const TfLiteContext *context, const ks_node *node, int64_t p
   return bias + products * 2 * 128 * 256 < INT32_MAX;
 }
 
+/* Strides that count in 32 bits, and an image that does with its padding. */
+static int window_fits(const TfLiteContext *context, const ks_node *node) {
+  const TfLiteTensor *a = &context->tensors[node->a];
+  return node->stride_y >= 1 && node->stride_x >= 1 && node->stride_y <= KS_MOST_STRIDE &&
+         node->stride_x <= KS_MOST_STRIDE && ks_frame_fits(node, extent(a, 0), extent(a, 1), extent(a, 2));
+}
+
 static int read_conv(TfLiteContext *context, const TfLiteNode *from, const int *users, const int *makers,
                      ks_node *node) {
   const TfLiteConvParams *params = from->builtin_data;
@@ -110,7 +141,7 @@ static int read_conv(TfLiteContext *context, const TfLiteNode *from, const int *
   if (node->height == 1 && node->width == 1 && extent(&t[node->a], 1) == 1 && extent(&t[node->a], 2) == 1 &&
       node->stride_y == 1 && node->stride_x == 1)
     node->kind = KS_DENSE; /* a vector of one pixel would be mostly empty */
-  return params->dilation_height == 1 && params->dilation_width == 1 && node->stride_y >= 1 && node->stride_x >= 1 &&
+  return params->dilation_height == 1 && params->dilation_width == 1 && window_fits(context, node) &&
          (node->same || params->padding == kValid) && known_activation(node->activation) &&
          extent(&t[node->a], 3) == node->inputs && extent(&t[node->out], 3) == node->outputs &&
          sums_fit(context, node, (int64_t)node->height * node->width * node->inputs);
@@ -128,6 +159,7 @@ static int read_depthwise(TfLiteContext *context, const TfLiteNode *from, const 
   node->same = params->padding == kSame, node->activation = params->activation;
   return extent(weights, 0) == 1 && params->dilation_height == 1 && params->dilation_width == 1 &&
          node->stride_y == node->stride_x && (node->stride_x == 1 || node->stride_x == 2) &&
+         window_fits(context, node) &&
          (node->same || params->padding == kValid) && known_activation(node->activation) &&
          extent(&t[node->a], 3) == node->inputs && extent(&t[node->out], 3) == node->outputs &&
          sums_fit(context, node, (int64_t)node->height * node->width);
@@ -152,7 +184,7 @@ static int read_dense(TfLiteContext *context, const TfLiteNode *from, const int 
 static int read_add(TfLiteContext *context, const TfLiteNode *from, ks_node *node) {
   const TfLiteAddParams *params = from->builtin_data;
   const TfLiteTensor *t = context->tensors;
-  if (!params || from->inputs->size != 2) return 0;
+  if (!params || from->inputs->size != 2 || from->inputs->data[1] < 0) return 0;
   node->b = from->inputs->data[1];
   const TfLiteTensor *a = &t[node->a], *b = &t[node->b], *out = &t[node->out];
   if (!activation_tensor(b) || rank(a) != 4 || rank(b) != 4 || !known_activation(params->activation)) return 0;
@@ -166,10 +198,11 @@ static int read_add(TfLiteContext *context, const TfLiteNode *from, ks_node *nod
 
 static int read_pad(TfLiteContext *context, const TfLiteNode *from, ks_node *node) {
   const TfLiteTensor *t = context->tensors;
-  if (from->inputs->size != 2) return 0;
+  if (from->inputs->size != 2 || from->inputs->data[1] < 0) return 0;
   const TfLiteTensor *sizes = &t[from->inputs->data[1]], *a = &t[node->a], *out = &t[node->out];
   if (sizes->type != kInt32 || sizes->allocation_type != kMmapRo || !sizes->data || rank(sizes) != 2) return 0;
-  if (extent(sizes, 0) != 4 || extent(sizes, 1) != 2 || rank(a) != 4 || rank(out) != 4) return 0;
+  if (extent(sizes, 0) != 4 || extent(sizes, 1) != 2 || sizes->bytes != 8 * sizeof(int32_t)) return 0;
+  if (rank(a) != 4 || rank(out) != 4) return 0;
   const int32_t *pads = sizes->data;
   for (int i = 0; i < 8; i++)
     if (pads[i] < 0 || pads[i] > 1024 || (pads[i] && i != 2 && i != 3 && i != 4 && i != 5)) return 0;

@@ -19,6 +19,14 @@ typedef struct {
   int top, bottom, left, right; /* of PAD */
 } ks_node;
 
+/* Offsets have 32 bits. What is larger, with all images and their padding, is not claimed. */
+enum { KS_MOST_BYTES = 1 << 30, KS_MOST_STRIDE = 1 << 15 };
+
+/* Whether a tensor of these dimensions can be held in planes, and the padded images of a convolution: for claims, and
+ * again for inputs that were resized. */
+int ks_dims_fit(int rank, const int *dims);
+int ks_frame_fits(const ks_node *node, int images, int height, int width);
+
 /* Reads node `index` of the graph. Returns 0 where the kernels do not run it. `users[t]` counts the nodes that read
  * tensor t, `makers[t]` is the node that makes it or -1. */
 int ks_read_node(TfLiteContext *context, int index, const int *users, const int *makers, ks_node *node);

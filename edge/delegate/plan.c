@@ -54,6 +54,12 @@ static void plan_claim(ks_planning *p, int index) {
     p->error = "inputs of a layer do not fit each other";
     return;
   }
+  const ks_value *a = ks_value_of(p, node->a);
+  const int frames = node->kind == KS_CONV || node->kind == KS_DEPTHWISE;
+  if (!ks_dims_fit(rank, dims) || (frames && !ks_frame_fits(node, a->images, a->height, a->width))) {
+    p->error = KS_NO_FIT;
+    return;
+  }
   switch (node->kind) {
     case KS_CONV: ks_plan_conv(p, node, dims); break;
     case KS_DEPTHWISE: ks_plan_depthwise(p, node, dims); break;
@@ -90,6 +96,10 @@ static void enter_values(ks_planning *p) {
       for (int k = 0; k < i; k++) made |= plan->claim[k].node.out == reads[j];
       if (made) continue;
       const TfLiteIntArray *dims = p->context->tensors[reads[j]].dims;
+      if (!dims || !ks_dims_fit(dims->size, dims->data)) {
+        p->error = KS_NO_FIT;
+        return;
+      }
       ks_new_value(p, reads[j], dims->size, dims->data)->rows.tensor = reads[j];
     }
   }

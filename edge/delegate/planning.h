@@ -25,6 +25,7 @@ typedef struct {
 } ks_planning;
 
 #define KS_NOWHERE ((ks_place){-1, -1})
+#define KS_NO_FIT "a tensor is empty, has more than four axes or, with its padding, more than 2^30 bytes"
 #define KS_NO_MEMORY "no memory for the layers of the delegate"
 
 static inline int ks_divide_up(int a, int b) { return (a + b - 1) / b; }

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { MOST = 64, SPINS = 256 };
+enum { MOST = KS_MOST_THREADS - 1, SPINS = 256 };
 
 typedef struct {
   ks_pool *pool;

@@ -6,6 +6,8 @@
 #ifndef KS_POOL_H
 #define KS_POOL_H
 
+enum { KS_MOST_THREADS = 65 }; /* with the caller */
+
 typedef struct ks_pool ks_pool;
 
 /* `thread` is 0 for the caller, below the session's number of threads for all. */
