@@ -1,0 +1,165 @@
+"""Fuzzes the native delegate: files that LiteRT accepts must give the same bytes with it, without a crash or a hang.
+
+    python tests/edge/fuzz_delegate.py [--seconds 300] [--seed 1] [--first 0] [--runs N] [--keep FOLDER]
+
+Small networks are changed in structure (mutations.py). Each is loaded and run in a process of its own: by LiteRT alone,
+and if that goes well with the delegate, which takes all layers that it can. Then the input is resized. Case N of a seed
+is always the same; a finding says how to repeat it. With sanitizers: tests/edge/test_sanitized.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import resource
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import without_package
+
+without_package.install()
+
+import numpy as np
+
+from keras_sparse.exporting.tflite_model import dump, load
+from keras_sparse.runtime import native as library
+from tests.edge.mutations import mutate, one
+from tests.edge.native import families, interpreter
+from tests.edge.test_delegate import densified, inverted_residuals, perceptron, residuals, separable
+
+LIMIT = 10  # seconds of processor time of one case
+ERRORS = (ValueError, RuntimeError)
+TOO_LARGE = "2^30 bytes"
+
+
+def seeds():
+    small = [inverted_residuals(0.8, 8), separable(0.8, 9), residuals(0.8, 5), perceptron(0.8, 24)]
+    return small + [densified(separable(0.9, 9)), densified(residuals(0.9, 5))]
+
+
+def shapes(shape, random):
+    """One to try after the first."""
+    shape = [int(n) for n in shape]
+    change = random.integers(6)
+    if change == 0:
+        shape.append(1)
+    elif change == 1 and len(shape) > 1:
+        shape.pop()
+    elif shape:
+        shape[int(random.integers(len(shape)))] = one(random, (0, 1, 2, 3, 5, 8, 13, 40))
+    return shape
+
+
+def outputs(file, delegate, seed):
+    """Bytes of all outputs, as they are and once more resized; what raised instead."""
+    made = interpreter(file, delegate() if delegate else None)
+    random, results = np.random.default_rng(seed), []
+    for turn in range(2):
+        try:
+            ports = made.get_input_details()
+            if turn and ports:
+                made.resize_tensor_input(ports[0]["index"], shapes(ports[0]["shape"], random))
+                made.allocate_tensors()
+                ports = made.get_input_details()
+            for port in ports:
+                values = random.integers(-128, 128, port["shape"]).astype(np.int8)
+                made.set_tensor(port["index"], values.astype(port["dtype"]))
+            made.invoke()
+            results.append([made.get_tensor(port["index"]).copy() for port in made.get_output_details()])
+        except ERRORS as error:
+            results.append(str(error))
+            if not turn:
+                break
+    return results
+
+
+def child(work, quiet=True):
+    """What `work` returns, in a process of its own; the name of a signal where one ended it."""
+    reader, writer = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(reader)
+        if quiet and "KERAS_SPARSE_NATIVE" not in os.environ:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
+        if "LD_PRELOAD" not in os.environ:
+            resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
+        try:
+            result = work()
+        except (*ERRORS, MemoryError) as error:
+            result = [str(error)]
+        with os.fdopen(writer, "wb") as file:
+            pickle.dump(result, file)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        content = file.read()
+    status = os.waitpid(process, 0)[1]
+    return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else pickle.loads(content)
+
+
+def compare(file, seed, options):
+    """What is wrong with the file in the delegate, or None; and whether LiteRT itself accepts it."""
+    wanted = child(lambda: outputs(file, None, seed))
+    if isinstance(wanted, str) or isinstance(wanted[0], str):
+        return None, False
+    found = child(lambda: outputs(file, lambda: library.delegate(threshold=0, **options), seed))
+    if isinstance(found, str):
+        # LiteRT itself may crash once the input is resized
+        again = child(lambda: outputs(file, None, seed))
+        return (f"ended by {found}" if not isinstance(again, str) else None), True
+    for turn, (one_, other) in enumerate(zip(wanted, found, strict=False)):
+        if isinstance(one_, str):
+            continue
+        if isinstance(other, str):
+            if TOO_LARGE in other and turn:
+                continue
+            return f"refused ({'resized' if turn else 'as it is'}): {other}", True
+        for number, (a, b) in enumerate(zip(one_, other, strict=True)):
+            if a.shape != b.shape:
+                return f"output {number} ({'resized' if turn else 'as it is'}): {b.shape}, not {a.shape}", True
+            if not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
+                away = np.abs(a.astype(float) - b.astype(float)).max()
+                return f"output {number} ({'resized' if turn else 'as it is'}): up to {away} away", True
+    return None, True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--runs", type=int, default=10**9)
+    parser.add_argument("--keep", type=Path)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    files, names = seeds(), families()
+    end, case, accepted, wrong = time.monotonic() + options.seconds, options.first, 0, 0
+    while case < options.first + options.runs and time.monotonic() < end:
+        random = np.random.default_rng([options.seed, case])
+        model = load(one(random, files))
+        changes = mutate(model, random)
+        given = {"kernels": one(random, names), "threads": one(random, (1, 1, 3))}
+        try:
+            file = dump(model)
+        except Exception:  # what the schema cannot write is no file
+            case += 1
+            continue
+        finding, ran = compare(file, case, given)
+        accepted += ran
+        if finding:
+            wrong += 1
+            print(f"--seed {options.seed} --first {case} --runs 1: {changes}, {given}: {finding}", flush=True)
+            if options.keep:
+                (options.keep / f"{options.seed}-{case}.tflite").write_bytes(file)
+        case += 1
+    print(f"{case - options.first} cases, {accepted} that LiteRT accepts, {wrong} findings")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
