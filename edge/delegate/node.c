@@ -40,6 +40,12 @@ int ks_frame_fits(const ks_node *node, int images, int height, int width) {
   return images * (rows * columns + 16 * phases) * (node->inputs + 3.0) <= KS_MOST_BYTES;
 }
 
+void ks_window(int input, int kernel, int stride, int same, int *before, int *output) {
+  *output = same ? (input + stride - 1) / stride : (input - kernel + stride) / stride;
+  const int all = (*output - 1) * stride + kernel - input;
+  *before = same && all > 0 ? all / 2 : 0;
+}
+
 static int rank(const TfLiteTensor *tensor) { return tensor->dims ? tensor->dims->size : 0; }
 static int extent(const TfLiteTensor *tensor, int axis) { return tensor->dims->data[axis]; }
 
@@ -49,7 +55,7 @@ static int known_activation(int activation) {
 
 float ks_scale(const TfLiteContext *context, const ks_node *node, int n) {
   const TfLiteTensor *t = context->tensors;
-  const TfLiteFloatArray *scale = affine(&t[node->weights])->scale;
+  const TfLiteFloatArray *scale = affine(&t[node->scales])->scale;
   const float product = affine(&t[node->a])->scale->data[0] * scale->data[scale->size == 1 ? 0 : n];
   return product / affine(&t[node->out])->scale->data[0];
 }
@@ -70,7 +76,7 @@ void ks_limits(const TfLiteTensor *out, int activation, int *minimum, int *maxim
 static int read_weights(TfLiteContext *context, const TfLiteNode *from, const int *users, const int *makers, int axis,
                         ks_node *node) {
   const TfLiteTensor *t = context->tensors;
-  node->weights = from->inputs->data[1];
+  node->weights = node->scales = from->inputs->data[1];
   node->densify = -1;
   if (node->weights < 0) return 0;
   if (t[node->weights].allocation_type != kMmapRo) {
@@ -84,8 +90,8 @@ static int read_weights(TfLiteContext *context, const TfLiteNode *from, const in
     node->weights = densify->inputs->data[0];
   }
   const TfLiteTensor *weights = &t[node->weights];
-  const TfLiteAffineQuantization *found = affine(weights);
-  if (weights->type != kInt8 || weights->allocation_type != kMmapRo || !weights->data || !found) return 0;
+  const TfLiteAffineQuantization *found = affine(&t[node->scales]);
+  if (weights->type != kInt8 || t[node->scales].type != kInt8 || weights->allocation_type != kMmapRo || !weights->data || !found) return 0;
   if ((weights->sparsity != NULL) != (node->densify >= 0)) return 0;
   if (rank(weights) != (axis == 0 && node->kind == KS_DENSE ? 2 : 4)) return 0;
   double count = 1;
@@ -105,6 +111,8 @@ static int read_weights(TfLiteContext *context, const TfLiteNode *from, const in
   if (node->bias < 0) return 1;
   const TfLiteTensor *bias = &t[node->bias];
   if (bias->type != kInt32 || bias->allocation_type != kMmapRo || !bias->data || bias->sparsity) return 0;
+  found = affine(bias); /* its numbers follow from the others', but without them XNNPACK leaves the layer alone */
+  if (!found || (found->scale->size != 1 && found->scale->size != node->outputs)) return 0;
   return bias->bytes == sizeof(int32_t) * (size_t)node->outputs;
 }
 
@@ -121,11 +129,17 @@ static int sums_fit(const TfLiteContext *context, const ks_node *node, int64_t p
   return bias + products * 2 * 128 * 256 < INT32_MAX;
 }
 
-/* Strides that count in 32 bits, and an image that does with its padding. */
+/* Strides that count in 32 bits, an image that does with its padding, and the shape that the layer makes of it. */
 static int window_fits(const TfLiteContext *context, const ks_node *node) {
   const TfLiteTensor *a = &context->tensors[node->a];
-  return node->stride_y >= 1 && node->stride_x >= 1 && node->stride_y <= KS_MOST_STRIDE &&
-         node->stride_x <= KS_MOST_STRIDE && ks_frame_fits(node, extent(a, 0), extent(a, 1), extent(a, 2));
+  if (node->stride_y < 1 || node->stride_x < 1 || node->stride_y > KS_MOST_STRIDE || node->stride_x > KS_MOST_STRIDE ||
+      !ks_frame_fits(node, extent(a, 0), extent(a, 1), extent(a, 2)))
+    return 0;
+  const TfLiteTensor *out = &context->tensors[node->out];
+  int before, height, width;
+  ks_window(extent(a, 1), node->height, node->stride_y, node->same, &before, &height);
+  ks_window(extent(a, 2), node->width, node->stride_x, node->same, &before, &width);
+  return extent(out, 0) == extent(a, 0) && extent(out, 1) == height && extent(out, 2) == width;
 }
 
 static int read_conv(TfLiteContext *context, const TfLiteNode *from, const int *users, const int *makers,
@@ -140,7 +154,7 @@ static int read_conv(TfLiteContext *context, const TfLiteNode *from, const int *
   node->same = params->padding == kSame, node->activation = params->activation;
   if (node->height == 1 && node->width == 1 && extent(&t[node->a], 1) == 1 && extent(&t[node->a], 2) == 1 &&
       node->stride_y == 1 && node->stride_x == 1)
-    node->kind = KS_DENSE; /* a vector of one pixel would be mostly empty */
+    node->kind = KS_DENSE, node->keep = 1; /* a vector of one pixel would be mostly empty */
   return params->dilation_height == 1 && params->dilation_width == 1 && window_fits(context, node) &&
          (node->same || params->padding == kValid) && known_activation(node->activation) &&
          extent(&t[node->a], 3) == node->inputs && extent(&t[node->out], 3) == node->outputs &&
@@ -173,6 +187,7 @@ static int read_dense(TfLiteContext *context, const TfLiteNode *from, const int 
   if (!read_weights(context, from, users, makers, 0, node)) return 0;
   node->inputs = extent(&t[node->weights], 1), node->height = node->width = 1;
   node->stride_y = node->stride_x = 1, node->same = 0, node->activation = params->activation;
+  node->keep = params->keep_num_dims;
   const int ranks = rank(&t[node->a]);
   /* An input of more axes is flattened; the output then keeps them or not, as the converter said. */
   return ranks >= 1 && ranks <= 4 && extent(&t[node->a], ranks - 1) == node->inputs &&
@@ -192,7 +207,7 @@ static int read_add(TfLiteContext *context, const TfLiteNode *from, ks_node *nod
   const float scale = affine(out)->scale->data[0];
   const float x = affine(a)->scale->data[0] / scale, y = affine(b)->scale->data[0] / scale;
   for (int i = 0; i < 4; i++)
-    if (extent(a, i) != extent(b, i)) return 0;
+    if (rank(out) != 4 || extent(a, i) != extent(b, i) || extent(a, i) != extent(out, i)) return 0;
   return x >= 0x1p-10f && x < 0x1p8f && y >= 0x1p-10f && y < 0x1p8f; /* XNNPACK's range */
 }
 
@@ -207,6 +222,8 @@ static int read_pad(TfLiteContext *context, const TfLiteNode *from, ks_node *nod
   for (int i = 0; i < 8; i++)
     if (pads[i] < 0 || pads[i] > 1024 || (pads[i] && i != 2 && i != 3 && i != 4 && i != 5)) return 0;
   node->top = pads[2], node->bottom = pads[3], node->left = pads[4], node->right = pads[5];
+  for (int i = 0; i < 4; i++)
+    if (extent(out, i) != extent(a, i) + pads[2 * i] + pads[2 * i + 1]) return 0;
   return affine(a)->scale->data[0] == affine(out)->scale->data[0] &&
          affine(a)->zero_point->data[0] == affine(out)->zero_point->data[0];
 }
@@ -218,7 +235,7 @@ int ks_read_node(TfLiteContext *context, int index, const int *users, const int 
   if (from->delegate || !from->inputs || !from->outputs || from->inputs->size < 1 || from->outputs->size != 1) return 0;
   memset(node, 0, sizeof *node);
   node->index = index, node->a = from->inputs->data[0], node->out = from->outputs->data[0];
-  node->b = node->weights = node->densify = node->bias = -1;
+  node->b = node->weights = node->scales = node->densify = node->bias = -1;
   if (node->a < 0 || node->out < 0) return 0;
   switch (made->builtin_code) {
     case kConv2d: node->kind = KS_CONV; break;

@@ -33,13 +33,12 @@ static int shape_of(ks_planning *p, const ks_node *node, int *dims) {
       dims[3] = node->outputs;
       return dims[1] < 1 || dims[2] < 1 ? 0 : 4;
     case KS_DENSE:
-      if (a->channels != node->inputs) return 0;
-      if (p->context->tensors[node->out].dims->size == a->rank) {
+      if (node->keep) {
         dims[a->rank - 1] = node->outputs;
-        return a->rank;
+        return a->channels == node->inputs ? a->rank : 0;
       }
-      dims[0] = a->images * (int)ks_pixels(a), dims[1] = node->outputs;
-      return 2;
+      dims[0] = a->images * (int)ks_pixels(a) * a->channels / node->inputs, dims[1] = node->outputs;
+      return dims[0] * node->inputs == a->images * (int)ks_pixels(a) * a->channels ? 2 : 0;
     case KS_PAD: dims[1] += node->top + node->bottom, dims[2] += node->left + node->right; return a->rank == 4 ? 4 : 0;
     default: return a->rank == 4 ? 4 : 0;
   }

@@ -52,8 +52,6 @@ void ks_plan_depthwise(ks_planning *p, const ks_node *node, const int *dims);
 void ks_plan_dense(ks_planning *p, const ks_claim *claim, int rank, const int *dims);
 void ks_plan_add(ks_planning *p, const ks_node *node, const int *dims);
 void ks_plan_pad(ks_planning *p, const ks_node *node, const int *dims);
-/* Padding before an axis and the output's extent, as TFLite has them. */
-void ks_window(int input, int kernel, int stride, int same, int *before, int *output);
 
 /* arena.c: gives every buffer its offset; returns 0 when memory is out. */
 int ks_place_buffers(ks_plan *plan);
