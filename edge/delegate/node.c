@@ -95,8 +95,9 @@ static int read_weights(TfLiteContext *context, const TfLiteNode *from, const in
   if ((weights->sparsity != NULL) != (node->densify >= 0)) return 0;
   if (rank(weights) != (axis == 0 && node->kind == KS_DENSE ? 2 : 4)) return 0;
   double count = 1;
+  if (rank(&t[node->scales]) != rank(weights)) return 0;
   for (int i = 0; i < rank(weights); i++) {
-    if (extent(weights, i) < 1) return 0;
+    if (extent(weights, i) < 1 || extent(weights, i) != extent(&t[node->scales], i)) return 0;
     count *= extent(weights, i);
   }
   if (count > KS_MOST_BYTES || (node->densify < 0 && (double)weights->bytes != count)) return 0;
