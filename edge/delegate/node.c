@@ -11,7 +11,7 @@ static const TfLiteAffineQuantization *affine(const TfLiteTensor *tensor) {
   return found->scale->size >= 1 && found->zero_point->size >= 1 ? found : NULL;
 }
 
-static int sound(float scale) { return isfinite(scale) && scale > 0; }
+static int sound(float scale) { return isnormal(scale) && scale > 0; }
 
 static int activation_tensor(const TfLiteTensor *tensor) {
   const TfLiteAffineQuantization *found = affine(tensor);
@@ -107,7 +107,7 @@ static int read_weights(TfLiteContext *context, const TfLiteNode *from, const in
   for (int i = 0; i < found->zero_point->size; i++)
     if (found->zero_point->data[i] != 0) return 0;
   for (int i = 0; i < scales; i++)
-    if (!sound(ks_scale(context, node, i)) || ks_scale(context, node, i) >= 1.0f) return 0;
+    if (!sound(found->scale->data[i]) || !sound(ks_scale(context, node, i)) || ks_scale(context, node, i) >= 1.0f) return 0;
   node->bias = from->inputs->size > 2 ? from->inputs->data[2] : -1;
   if (node->bias < 0) return 1;
   const TfLiteTensor *bias = &t[node->bias];
