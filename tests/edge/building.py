@@ -41,9 +41,10 @@ def library(folder):
 
 def sanitized(library):
     """Environment of a process of Python that loads it. Python itself is not looked at for leaks."""
-    found = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    names = ("libasan.so", "libstdc++.so.6")  # the second so that the first finds __cxa_throw, which LiteRT uses
+    found = [subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip() for name in names]
     return {
-        "LD_PRELOAD": found.stdout.strip(),
+        "LD_PRELOAD": ":".join(found),
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1",
         "KERAS_SPARSE_NATIVE": str(library),

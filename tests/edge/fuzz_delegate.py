@@ -129,7 +129,16 @@ def stale(file):
 
 def whole(file):
     """Whether XNNPACK runs all of it. It counts another way than the kernels that LiteRT has for the rest."""
+    for tensor in Graph(load(file)).tensors:
+        scales = np.array(_scales(tensor), np.float32)
+        if not (np.isfinite(scales) & (scales >= np.finfo(np.float32).tiny)).all():
+            return False
     return sum(each["op_name"] == "DELEGATE" for each in interpreter(file)._get_ops_details()) == 1
+
+
+def _scales(tensor):
+    found = tensor.quantization
+    return [] if found is None or found.scale is None else found.scale
 
 
 def certain(file, seed, wanted):
