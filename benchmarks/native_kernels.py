@@ -1,12 +1,13 @@
 """The native INT8 kernels against XNNPACK's dense ones, on the same files, in the same process.
 
-    python benchmarks/native_kernels.py [--cases mobilenet resnet dense] [--threads 1 2] [--rounds 60] [--layers]
+    python benchmarks/native_kernels.py [--cases mobilenet resnet dense] [--threads 1 2] [--rounds 60] [--layers | --memory]
 
 Networks with zero blocks, converted to int8 by the stock converter: MobileNetV1 1.0 224 and ResNet50 224 in 1x4 blocks,
 one Dense layer in 16x4 and 1x16 blocks (outputs x inputs). Each file is loaded twice, without and with `ks.delegate()`,
 with the same number of threads; the outputs must be the same bytes; calls take turns, and the medians of the ratios are
 printed. At 0 % nothing is claimed: the ratio says what the loaded delegate costs. `--layers` measures single layers
-instead, whose break-evens `edge/kernels/gain.c` states.
+instead, whose break-evens `edge/kernels/gain.c` states. `--memory` measures, in a process for each, what loading a file
+and running it once adds at the peak and leaves, and how long loading takes; and the size of the library.
 """
 
 import argparse
@@ -14,6 +15,9 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,6 +32,7 @@ from rich.progress import track
 from rich.table import Table
 
 import keras_sparse as ks
+from keras_sparse_edge import native
 
 SPARSITIES = {"mobilenet": (0.0, 0.75, 0.8, 0.9), "resnet": (0.0, 0.8), "dense": (0.0, 0.8)}
 LAYER_SPARSITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -191,9 +196,59 @@ def layers(options, console):
     return results
 
 
+LOADING = """
+import sys, time
+from pathlib import Path
+from ai_edge_litert.interpreter import Interpreter, load_delegate
+
+def memory(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+path, threads, library = sys.argv[1:]
+before, start = memory("VmRSS"), time.perf_counter()
+delegates = [load_delegate(library)] if library else None
+interpreter = Interpreter(path, num_threads=int(threads), experimental_delegates=delegates)
+interpreter.allocate_tensors()
+loaded = time.perf_counter()
+interpreter.invoke()
+print(memory("VmHWM") - before, memory("VmRSS") - before, loaded - start)
+"""
+
+
+def loading(path, threads, library):
+    """Medians over processes: bytes added at the peak, bytes that stay, seconds of loading."""
+    command = [sys.executable, "-c", LOADING, str(path), str(threads), library]
+    runs = [[float(n) for n in subprocess.check_output(command, text=True).split()] for _ in range(5)]
+    return [statistics.median(each) for each in zip(*runs, strict=True)]
+
+
+def memory(options, console):
+    results = []
+    table = Table(title="loading a file and running it once; the file's own bytes are mapped and counted")
+    for column in ("network, 80 % zero blocks", "threads", "kernels", "peak", "stays", "loading"):
+        table.add_column(column, justify="right" if column in ("peak", "stays", "loading") else "left")
+    with tempfile.TemporaryDirectory() as folder:
+        for case in options.cases:
+            for name, (block, build) in CASES[case].items():
+                model, path = build(), Path(folder, "model.tflite")
+                fill(model, 0.8, block)
+                path.write_bytes(int8(model))
+                for threads in options.threads:
+                    for kernels, library in (("XNNPACK", ""), ("native", str(native.LIBRARY))):
+                        peak, stays, seconds = loading(path, threads, library)
+                        results.append({"network": name, "threads": threads, "kernels": kernels, "file": len(path.read_bytes()),
+                                        "peak_bytes": peak, "bytes": stays, "loading_seconds": seconds})  # fmt: skip
+                        figures = (f"{peak / 2**20:.2f} MiB", f"{stays / 2**20:.2f} MiB", f"{1e3 * seconds:.1f} ms")
+                        table.add_row(name, str(threads), kernels, *figures)
+    console.print(table)
+    print(f"the library has {native.LIBRARY.stat().st_size} bytes")
+    return results
+
+
 def main(options):
     console = Console(width=110)
-    results = (layers if options.layers else networks)(options, console)
+    results = (layers if options.layers else memory if options.memory else networks)(options, console)
     machine = f"{platform.machine()}, {os.cpu_count()} processors, kernels: {options.kernels}"
     print(f"{machine}; medians of {options.rounds} rounds")
     Path(options.json).write_text(
@@ -208,6 +263,8 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--kernels", default="auto", help="an instruction set of ks.delegate")
-    parser.add_argument("--layers", action="store_true")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--layers", action="store_true")
+    what.add_argument("--memory", action="store_true")
     parser.add_argument("--json", default="native_kernels.json")
     main(parser.parse_args())

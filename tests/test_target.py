@@ -51,7 +51,9 @@ def test_what_is_unknown_is_refused() -> None:
         target.find("model.keras")
     with pytest.raises(ValueError, match="was expected"):
         target.find("model")
-    with pytest.raises(ValueError, match=r"Unknown target.*'litert', 'litert-arm64', 'litert-x86'.*'coreml'"):
+    with pytest.raises(
+        ValueError, match=r"Unknown target.*'litert', 'litert-arm64', 'litert-native', 'litert-x86'.*'coreml'"
+    ):
         target.find("model.onnx", "coreml")
     with pytest.raises(ValueError, match=r"Files for litert-arm64 end in \.tflite\. Received: model\.onnx"):
         target.find("model.onnx", "litert-arm64")

@@ -43,8 +43,24 @@ static int gains(const claiming *c, ks_claim *claim) {
   return best >= 0;
 }
 
+/* The graph's outputs have a user outside of it. They are those of a partition of all nodes: nothing else says which. A
+ * graph with cycles has no such partition; any of its tensors may then be read by something else. */
+static void count_outputs(claiming *c, const TfLiteIntArray *plan) {
+  TfLiteDelegateParams *partitions;
+  int count = 0;
+  if (plan->size == 0) return;
+  if (c->context->preview_delegate_partitioning(c->context, plan, &partitions, &count) != kOk)
+    for (int t = 0; t < c->tensors; t++) c->users[t]++;
+  for (int i = 0; i < count; i++) {
+    const TfLiteIntArray *outputs = partitions[i].output_tensors;
+    for (int k = 0; k < outputs->size; k++)
+      if (outputs->data[k] >= 0) c->users[outputs->data[k]]++;
+  }
+}
+
 static int fill(claiming *c, const TfLiteIntArray *plan) {
   for (int t = 0; t < c->tensors; t++) c->makers[t] = c->claimed[t] = -1;
+  count_outputs(c, plan);
   for (int pass = 0; pass < 2; pass++) {
     for (int i = 0; i < plan->size; i++) {
       TfLiteNode *node;

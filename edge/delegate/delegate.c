@@ -65,6 +65,7 @@ static void *kernel_init(TfLiteContext *context, const char *buffer, size_t leng
   k->plan.family = d->family, k->plan.pool = d->pool;
   k->plan.threads = d->threads ? d->threads : context->recommended_num_threads;
   if (k->plan.threads < 1) k->plan.threads = 1;
+  if (k->plan.threads > KS_MOST_THREADS) k->plan.threads = KS_MOST_THREADS;
   k->plan.input = copy_of(params->input_tensors, &k->plan.inputs);
   k->plan.output = copy_of(params->output_tensors, &k->plan.outputs);
   k->plan.claim = calloc((size_t)replacing->count + 1, sizeof *k->plan.claim);
@@ -128,7 +129,7 @@ static void complain(report error, const char *format, ...) {
 static int set_threads(delegate *d, const char *value, report error) {
   char *end;
   const long threads = strtol(value, &end, 10);
-  if (*value && !*end && threads >= 1 && threads <= 65) {
+  if (*value && !*end && threads >= 1 && threads <= KS_MOST_THREADS) {
     d->threads = (int)threads;
     return 1;
   }
@@ -136,10 +137,27 @@ static int set_threads(delegate *d, const char *value, report error) {
   return 0;
 }
 
+/* Digits with a point or without; strtod would ask the locale what a point is. */
+static int number(const char *text, double *value) {
+  double unit = 0;
+  int digits = 0;
+  for (*value = 0; *text; text++) {
+    if (*text == '.' && unit == 0) {
+      unit = 1;
+    } else if (*text >= '0' && *text <= '9') {
+      const int digit = *text - '0';
+      *value = unit == 0 ? 10 * *value + digit : *value + digit * (unit /= 10);
+      digits++;
+    } else {
+      return 0;
+    }
+  }
+  return digits > 0;
+}
+
 static int set_threshold(delegate *d, const char *value, report error) {
-  char *end;
-  const double threshold = strtod(value, &end);
-  if (*value && !*end && threshold >= 0 && threshold <= 1) {
+  double threshold;
+  if (number(value, &threshold) && threshold <= 1) {
     d->threshold = threshold;
     return 1;
   }

@@ -65,6 +65,7 @@ int8_t *ks_densify(const TfLiteTensor *tensor) {
   size_t count = 1;
   for (int axis = 0; axis < w.axes; axis++) {
     w.shape[axis] = tensor->dims->data[axis], w.block[axis] = 1;
+    if (w.shape[axis] < 1 || count > INT32_MAX / (size_t)w.shape[axis]) return NULL;
     count *= (size_t)w.shape[axis];
   }
   int seen = 0;
@@ -75,9 +76,17 @@ int8_t *ks_densify(const TfLiteTensor *tensor) {
     if (to < w.axes) continue;
     const int axis = s->block_map->data[to - w.axes];
     if (axis < 0 || axis >= w.axes || s->dim_metadata[level].format != kDimDense) return NULL;
+    if (w.block[axis] != 1 || s->dim_metadata[level].dense_size < 1) return NULL;
     w.block[axis] = s->dim_metadata[level].dense_size;
+    if (w.shape[axis] % w.block[axis]) return NULL;
   }
-  w.dense = calloc(count ? count : 1, 1);
+  /* Levels that say less or more than the tensor has would be walked through for nothing, however long they are. */
+  for (int level = 0; level < w.levels; level++) {
+    const int to = s->traversal_order->data[level];
+    const TfLiteDimensionMetadata *d = &s->dim_metadata[level];
+    if (to < w.axes && d->format == kDimDense && d->dense_size != w.shape[to] / w.block[to]) return NULL;
+  }
+  w.dense = calloc(count, 1);
   if (w.dense && descend(&w, 0, 0) && w.used == tensor->bytes) return w.dense;
   free(w.dense);
   return NULL;

@@ -27,13 +27,6 @@ static void pack(ks_planning *p, const ks_node *node, pack_with with, void *argu
   free(made);
 }
 
-/* Padding before an axis and the output's extent, as TFLite has them. */
-void ks_window(int input, int kernel, int stride, int same, int *before, int *output) {
-  *output = same ? ks_divide_up(input, stride) : (input - kernel + stride) / stride;
-  const int all = (*output - 1) * stride + kernel - input;
-  *before = same && all > 0 ? all / 2 : 0;
-}
-
 /* The value that a convolution reads, through a PAD that it does itself, and the frame of its padded image. */
 static ks_value *framed(ks_planning *p, const ks_node *node, ks_frame *f, int *height, int *width) {
   ks_value *a = ks_value_of(p, node->a);
@@ -187,16 +180,19 @@ static void plan_matrix(ks_planning *p, const ks_node *node, const int *dims) {
 
 void ks_plan_dense(ks_planning *p, const ks_claim *claim, int rank, const int *dims) {
   const ks_node *node = &claim->node;
-  if (claim->form == KS_AS_PLANES) {
+  ks_value *a = ks_value_of(p, node->a);
+  ks_form form = claim->form;
+  if (form == KS_AS_PLANES && a->images == 1 && a->channels == node->inputs) {
     plan_matrix(p, node, dims);
     return;
   }
-  ks_value *a = ks_value_of(p, node->a), *out = ks_new_value(p, node->out, rank, dims);
+  if (form == KS_AS_PLANES) form = KS_AS_16X4; /* resized: the planes of this input are not of its rows */
+  ks_value *out = ks_new_value(p, node->out, rank, dims);
   const ks_place in = ks_rows_of(p, a), to = ks_new_rows(p, out);
   out->rows = to;
   ks_step *s = ks_new_step(p, KS_STEP_DENSE, in, KS_NOWHERE, to);
   s->images = out->images * (int)ks_pixels(out);
-  s->inputs = node->inputs, s->channels = node->outputs, s->form = claim->form;
+  s->inputs = node->inputs, s->channels = node->outputs, s->form = form;
   s->a_image = (size_t)node->inputs, s->out_image = (size_t)node->outputs;
   const int rows = ks_divide_up(node->outputs, KS_ROWS);
   s->chunk = ks_chunk(p->plan, rows, 8), s->units = ks_divide_up(rows, s->chunk);

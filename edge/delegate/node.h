@@ -12,12 +12,25 @@ typedef struct {
   int index;                          /* in the graph */
   int a, b, out;                      /* tensors; `b` is -1 but for a sum */
   int weights;                        /* tensor of dense weights or of the input of DENSIFY, or -1 */
+  int scales;                         /* tensor that the layer reads as its weights, whose scales count, or -1 */
   int densify;                        /* the DENSIFY before the weights, or -1 */
   int bias;                           /* tensor or -1 */
   int outputs, height, width, inputs; /* of the weights */
   int stride_y, stride_x, same, activation;
+  int keep;                     /* whether a fully connected layer keeps all axes but the last; two are left if not */
   int top, bottom, left, right; /* of PAD */
 } ks_node;
+
+/* Offsets have 32 bits. What is larger, with all images and their padding, is not claimed. */
+enum { KS_MOST_BYTES = 1 << 30, KS_MOST_STRIDE = 1 << 15 };
+
+/* Whether a tensor of these dimensions can be held in planes, and the padded images of a convolution: for claims, and
+ * again for inputs that were resized. */
+int ks_dims_fit(int rank, const int *dims);
+int ks_frame_fits(const ks_node *node, int images, int height, int width);
+
+/* Padding before an axis and the output's extent, as TFLite has them. */
+void ks_window(int input, int kernel, int stride, int same, int *before, int *output);
 
 /* Reads node `index` of the graph. Returns 0 where the kernels do not run it. `users[t]` counts the nodes that read
  * tensor t, `makers[t]` is the node that makes it or -1. */

@@ -33,15 +33,14 @@ static int shape_of(ks_planning *p, const ks_node *node, int *dims) {
       dims[3] = node->outputs;
       return dims[1] < 1 || dims[2] < 1 ? 0 : 4;
     case KS_DENSE:
-      if (a->channels != node->inputs) return 0;
-      if (p->context->tensors[node->out].dims->size == a->rank) {
+      if (node->keep) {
         dims[a->rank - 1] = node->outputs;
-        return a->rank;
+        return a->channels == node->inputs ? a->rank : 0;
       }
-      dims[0] = a->images * (int)ks_pixels(a), dims[1] = node->outputs;
-      return 2;
+      dims[0] = a->images * (int)ks_pixels(a) * a->channels / node->inputs, dims[1] = node->outputs;
+      return dims[0] * node->inputs == a->images * (int)ks_pixels(a) * a->channels ? 2 : 0;
     case KS_PAD: dims[1] += node->top + node->bottom, dims[2] += node->left + node->right; return a->rank == 4 ? 4 : 0;
-    default: return a->rank == 4 ? 4 : 0;
+    default: return a->rank == 4 && b->rank == 4 ? 4 : 0;
   }
 }
 
@@ -52,6 +51,12 @@ static void plan_claim(ks_planning *p, int index) {
   const int rank = shape_of(p, node, dims);
   if (!rank) {
     p->error = "inputs of a layer do not fit each other";
+    return;
+  }
+  const ks_value *a = ks_value_of(p, node->a);
+  const int frames = node->kind == KS_CONV || node->kind == KS_DEPTHWISE;
+  if (!ks_dims_fit(rank, dims) || (frames && !ks_frame_fits(node, a->images, a->height, a->width))) {
+    p->error = KS_NO_FIT;
     return;
   }
   switch (node->kind) {
@@ -90,6 +95,10 @@ static void enter_values(ks_planning *p) {
       for (int k = 0; k < i; k++) made |= plan->claim[k].node.out == reads[j];
       if (made) continue;
       const TfLiteIntArray *dims = p->context->tensors[reads[j]].dims;
+      if (!dims || !ks_dims_fit(dims->size, dims->data)) {
+        p->error = KS_NO_FIT;
+        return;
+      }
       ks_new_value(p, reads[j], dims->size, dims->data)->rows.tensor = reads[j];
     }
   }

@@ -25,6 +25,7 @@ typedef struct {
 } ks_planning;
 
 #define KS_NOWHERE ((ks_place){-1, -1})
+#define KS_NO_FIT "a tensor is empty, has more than four axes or, with its padding, more than 2^30 bytes"
 #define KS_NO_MEMORY "no memory for the layers of the delegate"
 
 static inline int ks_divide_up(int a, int b) { return (a + b - 1) / b; }
@@ -51,8 +52,6 @@ void ks_plan_depthwise(ks_planning *p, const ks_node *node, const int *dims);
 void ks_plan_dense(ks_planning *p, const ks_claim *claim, int rank, const int *dims);
 void ks_plan_add(ks_planning *p, const ks_node *node, const int *dims);
 void ks_plan_pad(ks_planning *p, const ks_node *node, const int *dims);
-/* Padding before an axis and the output's extent, as TFLite has them. */
-void ks_window(int input, int kernel, int stride, int same, int *before, int *output);
 
 /* arena.c: gives every buffer its offset; returns 0 when memory is out. */
 int ks_place_buffers(ks_plan *plan);

@@ -6,6 +6,8 @@
 #ifndef KS_POOL_H
 #define KS_POOL_H
 
+enum { KS_MOST_THREADS = 65 }; /* with the caller */
+
 typedef struct ks_pool ks_pool;
 
 /* `thread` is 0 for the caller, below the session's number of threads for all. */
@@ -15,7 +17,7 @@ ks_pool *ks_pool_new(void);
 void ks_pool_free(ks_pool *pool);
 
 /* Takes the pool for up to that many threads and returns how many there are: 1, without a session, where another
- * session has the pool or threads cannot be made. */
+ * session has the pool, threads cannot be made, or the process is a fork of the pool's own. */
 int ks_pool_begin(ks_pool *pool, int threads);
 void ks_pool_end(ks_pool *pool, int threads);
 

@@ -142,6 +142,13 @@ struct TfLiteContext {
   int (*replace_node_subsets)(TfLiteContext *context, TfLiteRegistration kernel, const TfLiteIntArray *nodes,
                               TfLiteDelegate *delegate);
   int recommended_num_threads;
+  void *get_external_context, *set_external_context;
+  bool allow_fp32_relax_to_fp16;
+  void *profiler, *allocate_persistent_buffer, *allocate_buffer_for_eval, *request_scratch_buffer, *get_scratch_buffer;
+  void *resize_tensor_explicit;
+  /* `*partitions` is the context's. */
+  int (*preview_delegate_partitioning)(TfLiteContext *context, const TfLiteIntArray *nodes,
+                                       TfLiteDelegateParams **partitions, int *count);
 };
 
 typedef struct {
@@ -193,6 +200,7 @@ KS_AT(TfLiteContext, resize_tensor, 32);
 KS_AT(TfLiteContext, get_node_and_registration, 56);
 KS_AT(TfLiteContext, replace_node_subsets, 64);
 KS_AT(TfLiteContext, recommended_num_threads, 72);
+KS_AT(TfLiteContext, preview_delegate_partitioning, 152);
 KS_AT(TfLiteConvParams, dilation_height, 20);
 KS_AT(TfLiteDepthwiseConvParams, dilation_height, 24);
 KS_AT(TfLiteFullyConnectedParams, keep_num_dims, 8);

@@ -6,7 +6,7 @@
 #define NAME "avx2"
 #define AVAILABLE available
 
-static int available(void) { return __builtin_cpu_supports("avx2"); }
+static int available(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"); }
 
 #include "lanes256.h"
 

@@ -4,14 +4,21 @@
 
 extern const ks_family ks_plain;
 #if defined(__x86_64__)
-extern const ks_family ks_avx512vnni, ks_avx512vl, ks_avxvnni, ks_avx2;
+extern const ks_family ks_avx512vnni, ks_avx512vl, ks_avx2;
+#if defined(KS_AVXVNNI)
+extern const ks_family ks_avxvnni;
+#endif
 #elif defined(KS_NEONDOT)
 extern const ks_family ks_neondot;
 #endif
 
 const ks_family *const ks_families[] = {
 #if defined(__x86_64__)
-    &ks_avx512vnni, &ks_avx512vl, &ks_avxvnni, &ks_avx2,
+    &ks_avx512vnni, &ks_avx512vl,
+#if defined(KS_AVXVNNI)
+    &ks_avxvnni,
+#endif
+    &ks_avx2,
 #elif defined(KS_NEONDOT)
     &ks_neondot,
 #endif

@@ -10,6 +10,12 @@
 #define KS_NEONDOT
 #endif
 
+/* AVX-VNNI: by gcc from version 11 on, by clang from 12 on. Without it the other families are built all the same. */
+#if defined(__x86_64__) && !defined(KS_NO_AVXVNNI) && \
+    (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#define KS_AVXVNNI
+#endif
+
 typedef struct ks_family {
   const char *name;
   int pixels;   /* of one vector */

@@ -42,7 +42,7 @@ def table(results):
         )
         for each in results.files
     ]
-    columns = ["file", "accuracy>", "Keras model>", "size>", "gzipped>", "median us>", f"against {rows[0][0]}>"]
+    columns = ["file", "accuracy>", "Keras model>", "size>", "gzipped>", "median us>", "speed-up>"]
     return tables.build(None, columns, rows)
 
 

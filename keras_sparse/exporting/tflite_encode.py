@@ -33,7 +33,7 @@ class Encoder:
         With int8 weights that is done if asked for only: dense int8 kernels are faster than sparse float ones.
         """
         wanted = ("csr",) if scheme == INT8_WEIGHTS else ("csr", "fastest")
-        if ARM64 not in self.target.machines or self.encoding not in wanted:
+        if isinstance(self.target, LiteRTNative) or ARM64 not in self.target.machines or self.encoding not in wanted:
             return frozenset()
         network, names = tflite_network.of(graph), set()
         sizes = {layer.operation: layer.size for layer in network.layers}

@@ -10,7 +10,7 @@ from rich.table import Table
 
 WIDTH = 80
 
-NAME = 26
+NAME = 18
 """Characters of the first column, which has the names, that are kept in one line before other columns are."""
 
 

@@ -10,11 +10,11 @@ from typing import ClassVar
 from keras_sparse.pattern import Block
 from keras_sparse.targets.contract import Offer, Target, Verdict, dense
 from keras_sparse.targets.evidence import MEASURED, Evidence
-from keras_sparse.targets.network import CONV, DENSE, DEPTHWISE, INT8, Layer, Network
+from keras_sparse.targets.network import CONV, DENSE, DEPTHWISE, INT8, Layer, Network, Operation
 
 ADVISED = 0.8
 ALONG_INPUTS, TILES = (1, 4), (16, 4)
-"""Blocks, outputs x inputs: of convolutions and of layers that many vectors meet; of fully connected layers."""
+"""Blocks, outputs x inputs: of convolutions; of fully connected layers."""
 
 SPARSITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -55,8 +55,8 @@ LEAST_PRODUCTS = 50_000
 LEAST_WEIGHTS = 14_000
 """The same for weights that one vector meets."""
 
-MANY_VECTORS = 16
-"""From so many vectors on a fully connected layer runs as a 1x1 convolution."""
+MOST_PRODUCTS = 32_766
+"""Products of an output, above which sums may overflow; such layers are not taken."""
 
 BETWEEN = "its weights run dense; between sparse convolutions the native kernels take it too, so that no layout changes"
 NOT_INT8 = 'the native kernels take static int8 layers only: train with ks.Quantize, or export with quantize="int8"'
@@ -71,11 +71,12 @@ class LiteRTNative(Target):
     about: ClassVar[str] = "LiteRT with the native kernels of keras_sparse (ks.delegate()), on x86-64"
 
     def verdicts(self, network: Network) -> tuple[Verdict, ...]:
-        return tuple(map(_verdict, network.layers))
+        operations = {each.name: each for each in network.operations or ()}
+        return tuple(_verdict(layer, operations.get(layer.operation or "")) for layer in network.layers)
 
 
-def _verdict(layer: Layer) -> Verdict:
-    refused = _refusal(layer)
+def _verdict(layer: Layer, operation: Operation | None) -> Verdict:
+    refused = _refusal(layer, operation)
     if refused is not None:
         return Verdict(dense(layer), reasons=(refused,))
     offer = Offer(
@@ -87,7 +88,7 @@ def _verdict(layer: Layer) -> Verdict:
     return Verdict(offer.kernel if fires else dense(layer), offer, reasons)
 
 
-def _refusal(layer: Layer) -> str | None:
+def _refusal(layer: Layer, operation: Operation | None) -> str | None:
     """Why the native kernels do not take a layer, or `None`."""
     if layer.scheme != INT8:
         return NOT_INT8 if layer.float_because is None else f"{NOT_INT8}: {layer.float_because}"
@@ -97,6 +98,12 @@ def _refusal(layer: Layer) -> str | None:
         return f"the native kernels take convolutions and fully connected layers, not {layer.what}"
     if layer.vectors is None:
         return "how many vectors meet the kernel at a time is not known"
+    if operation is not None and operation.dilation != (1, 1):
+        return "the native kernels take no dilated convolutions"
+    if layer.kind == DENSE and layer.vectors > 1:
+        return f"{layer.vectors} vectors meet the kernel at a time; it was measured for one"
+    if layer.cols * layer.positions > MOST_PRODUCTS:
+        return f"sums of more than {MOST_PRODUCTS:,} products might overflow"
     if layer.cols < 2 * ALONG_INPUTS[1]:
         return f"{layer.cols} inputs are too few for blocks of {ALONG_INPUTS[1]}"
     if _block(layer) == TILES:
@@ -108,8 +115,8 @@ def _refusal(layer: Layer) -> str | None:
 
 
 def _block(layer: Layer) -> tuple[int, int]:
-    few = layer.kind == DENSE and (layer.vectors or 1) < MANY_VECTORS
-    return TILES if few else ALONG_INPUTS
+    """One pixel has no others to share a block with: such a convolution runs as a fully connected layer."""
+    return TILES if layer.kind == DENSE or (layer.vectors == 1 and layer.positions == 1) else ALONG_INPUTS
 
 
 def claimed_from(layer: Layer) -> float:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras_sparse_edge import native
+
+if "KERAS_SPARSE_NATIVE" in os.environ:  # another build of the library, as with sanitizers
+    native.LIBRARY = Path(os.environ["KERAS_SPARSE_NATIVE"])
 
 NAMES = ("avx512-vnni", "avx512vl-vnni", "avx-vnni", "avx2", "neon-dot", "plain")
 

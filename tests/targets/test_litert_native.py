@@ -27,9 +27,13 @@ def verdict(layer: Layer) -> litert_native.Verdict:
 def test_convolutions_have_blocks_along_the_inputs_and_dense_layers_tiles() -> None:
     conv = verdict(Layer("k", CONV, "Conv2D", 1, 512, 512, INT8, vectors=196)).offer
     dense = verdict(Layer("k", DENSE, "Dense", 1, 1000, 1024, INT8)).offer
-    batch = verdict(Layer("k", DENSE, "Dense", 1, 512, 512, INT8, vectors=64)).offer
-    assert conv is not None and dense is not None and batch is not None
-    assert (conv.pattern, dense.pattern, batch.pattern) == (Block((1, 4), 0.8), Block((16, 4), 0.8), Block((1, 4), 0.8))
+    pixel = verdict(Layer("k", CONV, "Conv2D", 1, 512, 512, INT8, vectors=1)).offer
+    assert conv is not None and dense is not None and pixel is not None
+    assert (conv.pattern, dense.pattern, pixel.pattern) == (
+        Block((1, 4), 0.8),
+        Block((16, 4), 0.8),
+        Block((16, 4), 0.8),
+    )
     assert conv.pays and dense.pays
     assert conv.evidence[0].gain(0.8) == 3.07 and conv.break_even == 0.55
     assert dense.evidence[0].gain(0.8) == 4.61
@@ -44,6 +48,8 @@ def test_convolutions_have_blocks_along_the_inputs_and_dense_layers_tiles() -> N
         (Layer("k", CONV, "Conv2D", 1, 16, 16, INT8, vectors=16), "multiplications"),
         (Layer("k", CONV, "Conv2D", 1, 64, 64, INT8, vectors=None), "not known"),
         (Layer("k", DENSE, "Dense", 1, 64, 64, INT8), "weights, a call costs"),
+        (Layer("k", DENSE, "Dense", 1, 256, 256, INT8, vectors=49), "measured for one"),
+        (Layer("k", DENSE, "Dense", 1, 64, 40960, INT8), "might overflow"),
         (Layer("k", "other", "Conv1D", 3, 64, 64, INT8), "not Conv1D"),
     ],
 )
@@ -66,6 +72,7 @@ def test_every_layer_that_was_measured_gains_from_where_it_is_taken_on(shape: tu
         ((14, 14, 64), lambda: layers.Conv2D(64, 1)),
         ((14, 14, 512), lambda: layers.Conv2D(96, 1)),
         ((14, 14, 64), lambda: layers.Conv2D(64, 3, padding="same")),
+        ((1, 1, 512), lambda: layers.Conv2D(512, 1)),
         ((512,), lambda: layers.Dense(512)),
         ((256,), lambda: layers.Dense(256)),
     ],
@@ -77,7 +84,7 @@ def test_explain_says_what_the_library_takes(shape, make, tmp_path: Path) -> Non
     kernel = model.layers[0].kernel
     dense = np.array(kernel)
     for off in (-0.06, 0.04):
-        zeros = Block((16, 4) if len(shape) == 1 else (1, 4), row.break_even + off)
+        zeros = Block((16, 4) if shape in ((512,), (256,), (1, 1, 512)) else (1, 4), row.break_even + off)
         scores = np.moveaxis(np.abs(dense).reshape(-1, *dense.shape[-2:]), 1, 2)
         kernel.assign(dense * np.moveaxis(zeros.mask(scores, 1.0), 2, 1).reshape(dense.shape))
         artifact = ks.export(model, tmp_path / "m.tflite", "litert-native", samples, "int8")
@@ -86,6 +93,13 @@ def test_explain_says_what_the_library_takes(shape, make, tmp_path: Path) -> Non
         made = Interpreter(str(tmp_path / "m.tflite"), experimental_delegates=[ks.delegate()])
         names = [each["op_name"] for each in made._get_ops_details()]
         assert (names.count("DELEGATE") == 1) == told.kernel.startswith("native") == (off > 0), names
+
+
+def test_dilated_convolutions_are_not_taken() -> None:
+    inputs = keras.Input((14, 14, 128))
+    model = keras.Model(inputs, layers.Conv2D(128, 3, dilation_rate=2)(inputs))
+    (row,) = ks.explain(model, "litert-native", "int8").layers
+    assert row.pattern is None and "dilated" in row.reasons[0]
 
 
 def test_a_file_for_all_processors_says_where_its_zeros_pay(tmp_path: Path) -> None:
