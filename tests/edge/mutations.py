@@ -115,7 +115,9 @@ def option(graph, random):
     if options is None or not vars(options):
         return
     name = one(random, sorted(vars(options)))
-    setattr(options, name, bool(random.integers(2)) if isinstance(getattr(options, name), bool) else _number(name, random))
+    setattr(
+        options, name, bool(random.integers(2)) if isinstance(getattr(options, name), bool) else _number(name, random)
+    )
 
 
 def _number(name, random):
@@ -204,8 +206,8 @@ def _changed(values, random):
 
 
 MUTATIONS = (
-    shape, constant, constant, buffer, quantization, quantization, option, option, wiring, kind, order, kept_as, sparsity,
-    sparsity,
+    shape, constant, constant, buffer, quantization, quantization, option, option, wiring, kind, order, kept_as,
+    sparsity, sparsity,
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Delegates and interpreters made and dropped again and again: no memory, thread or file stays.
 
-    KERAS_SPARSE_CYCLES=10000 pytest tests/edge/test_lifetime.py
+KERAS_SPARSE_CYCLES=10000 pytest tests/edge/test_lifetime.py
 """
 
 from __future__ import annotations

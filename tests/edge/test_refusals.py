@@ -36,7 +36,7 @@ def test_inputs_resized_to_what_does_not_fit_are_refused(shape):
     network, out = small()
     made = interpreter(network.bytes(out), library.delegate(threshold=0, kernels=FAMILIES[0]))
     made.resize_tensor_input(0, shape)
-    with pytest.raises(RuntimeError, match="more than four axes|do not fit each other"):
+    with pytest.raises(RuntimeError, match=r"more than four axes|do not fit each other"):
         made.allocate_tensors()
 
 
@@ -66,9 +66,7 @@ def test_strides_beyond_any_use_are_not_claimed(stride):
 def claimed_without_allocation(file):
     from ai_edge_litert.interpreter import Interpreter
 
-    made = Interpreter(
-        model_content=file, experimental_delegates=[library.delegate(threshold=0, kernels=FAMILIES[0])]
-    )
+    made = Interpreter(model_content=file, experimental_delegates=[library.delegate(threshold=0, kernels=FAMILIES[0])])
     return sum(op["op_name"] == "DELEGATE" for op in made._get_ops_details())
 
 

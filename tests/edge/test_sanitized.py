@@ -27,7 +27,9 @@ def environment(tmp_path_factory):
 
 def ran(command, environment, timeout=120):
     words = [str(each) for each in command]
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+    done = subprocess.run(
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
     said = done.stdout[-3000:] + done.stderr[-3000:]
     assert done.returncode == 0, said
     assert "ERROR: AddressSanitizer" not in said and "runtime error" not in said, said

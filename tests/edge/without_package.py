@@ -1,6 +1,6 @@
 """Runs pytest with the parts of keras_sparse that need no TensorFlow: sanitizers stop at what TensorFlow does.
 
-    python tests/edge/without_package.py ARGUMENTS_OF_PYTEST
+python tests/edge/without_package.py ARGUMENTS_OF_PYTEST
 """
 
 from __future__ import annotations
