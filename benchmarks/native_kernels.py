@@ -1,6 +1,7 @@
 """The native INT8 kernels against XNNPACK's dense ones, on the same files, in the same process.
 
-    python benchmarks/native_kernels.py [--cases mobilenet resnet dense] [--threads 1 2] [--rounds 60] [--layers | --memory]
+    python benchmarks/native_kernels.py [--cases mobilenet resnet dense] [--threads 1 2] [--rounds 60]
+        [--layers | --memory]
 
 Networks with zero blocks, converted to int8 by the stock converter: MobileNetV1 1.0 224 and ResNet50 224 in 1x4 blocks,
 one Dense layer in 16x4 and 1x16 blocks (outputs x inputs). Each file is loaded twice, without and with `ks.delegate()`,
@@ -27,12 +28,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from keras_sparse_edge import native
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 import keras_sparse as ks
-from keras_sparse_edge import native
 
 SPARSITIES = {"mobilenet": (0.0, 0.75, 0.8, 0.9), "resnet": (0.0, 0.8), "dense": (0.0, 0.8)}
 LAYER_SPARSITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -237,8 +238,9 @@ def memory(options, console):
                 for threads in options.threads:
                     for kernels, library in (("XNNPACK", ""), ("native", str(native.LIBRARY))):
                         peak, stays, seconds = loading(path, threads, library)
-                        results.append({"network": name, "threads": threads, "kernels": kernels, "file": len(path.read_bytes()),
-                                        "peak_bytes": peak, "bytes": stays, "loading_seconds": seconds})  # fmt: skip
+                        found = {"peak_bytes": peak, "bytes": stays, "loading_seconds": seconds}
+                        file = {"network": name, "file_bytes": path.stat().st_size}
+                        results.append({**file, "threads": threads, "kernels": kernels, **found})
                         figures = (f"{peak / 2**20:.2f} MiB", f"{stays / 2**20:.2f} MiB", f"{1e3 * seconds:.1f} ms")
                         table.add_row(name, str(threads), kernels, *figures)
     console.print(table)

@@ -14,7 +14,6 @@ import os
 import pickle
 import resource
 import signal
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -23,14 +22,14 @@ import without_package
 
 without_package.install()
 
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+import numpy as np  # noqa: E402
+from ai_edge_litert.interpreter import Interpreter  # noqa: E402
+from keras_sparse_edge import native as library  # noqa: E402
 
-from keras_sparse.exporting.tflite_model import Graph, dump, load
-from keras_sparse_edge import native as library
-from tests.edge.mutations import mutate, one
-from tests.edge.native import families, interpreter
-from tests.edge.test_delegate import densified, inverted_residuals, perceptron, residuals, separable
+from keras_sparse.exporting.tflite_model import Graph, dump, load  # noqa: E402
+from tests.edge.mutations import mutate, one  # noqa: E402
+from tests.edge.native import families, interpreter  # noqa: E402
+from tests.edge.test_delegate import densified, inverted_residuals, perceptron, residuals, separable  # noqa: E402
 
 LIMIT = 10  # seconds of processor time of one case
 AWAY = 5  # steps between XNNPACK and the reference kernels at the end of these networks
@@ -40,7 +39,7 @@ TOO_LARGE, NO_FIT = "2^30 bytes", "do not fit each other"
 
 def seeds():
     small = [inverted_residuals(0.8, 8), separable(0.8, 9), residuals(0.8, 5), perceptron(0.8, 24)]
-    return small + [densified(separable(0.9, 9)), densified(residuals(0.9, 5))]
+    return [*small, densified(separable(0.9, 9)), densified(residuals(0.9, 5))]
 
 
 def shapes(shape, random):

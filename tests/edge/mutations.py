@@ -206,8 +206,8 @@ def _changed(values, random):
 
 
 MUTATIONS = (
-    shape, constant, constant, buffer, quantization, quantization, option, option, wiring, kind, order, kept_as, sparsity,
-    sparsity,
+    shape, constant, constant, buffer, quantization, quantization, option, option, wiring, kind, order, kept_as,
+    sparsity, sparsity,
 )  # fmt: skip
 
 

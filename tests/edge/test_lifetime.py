@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from keras_sparse_edge import native as library
 
 from .int8_network import Network

@@ -1,4 +1,4 @@
-"""Every instruction set of x86-64 against plain C, also those that this processor lacks: emulated, by a program of C."""
+"""Every instruction set of x86-64 against plain C, by a program of C; those that this processor lacks are emulated."""
 
 from __future__ import annotations
 

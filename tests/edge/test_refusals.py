@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from keras_sparse_edge import native as library
 
 from keras_sparse.exporting.tflite_model import Graph, dump, load
-from keras_sparse_edge import native as library
 
 from .int8_network import Network
 from .native import families, interpreter, partitions, run
@@ -36,7 +36,7 @@ def test_inputs_resized_to_what_does_not_fit_are_refused(shape):
     network, out = small()
     made = interpreter(network.bytes(out), library.delegate(threshold=0, kernels=FAMILIES[0]))
     made.resize_tensor_input(0, shape)
-    with pytest.raises(RuntimeError, match="more than four axes|do not fit each other"):
+    with pytest.raises(RuntimeError, match=r"more than four axes|do not fit each other"):
         made.allocate_tensors()
 
 
