@@ -80,7 +80,7 @@ static void convolutions(const ks_family *f) {
       fill(x, plane * (size_t)groups);
       f->conv(&conv, x, found, plane, pixels, 0, (int)places);
       extern const ks_family ks_plain;
-      for (int p = 0; p < pixels; p += ks_plain.pixels * f->tile)
+      for (int p = 0; p < pixels; p += ks_plain.pixels * ks_plain.tile)
         ks_plain.conv(&conv, x + 4 * p, wanted + 4 * p, plane, pixels - p, 0, (int)places);
       for (size_t g = 0; g < places; g++)
         check("conv", pixels, o, found + g * plane, wanted + g * plane, 4 * (size_t)pixels);
