@@ -1,6 +1,6 @@
 """The native INT8 kernels against XNNPACK's dense ones, on the same files, in the same process.
 
-    python benchmarks/native_kernels.py [--cases mobilenet resnet dense] [--threads 1 2] [--rounds 60]
+    python benchmarks/native_kernels.py [--cases mobilenet resnet dense autoencoder] [--threads 1 2] [--rounds 60]
         [--layers | --memory]
 
 Networks with zero blocks, converted to int8 by the stock converter: MobileNetV1 1.0 224 and ResNet50 224 in 1x4 blocks,
@@ -35,7 +35,12 @@ from rich.table import Table
 
 import keras_sparse as ks
 
-SPARSITIES = {"mobilenet": (0.0, 0.75, 0.8, 0.9), "resnet": (0.0, 0.8), "dense": (0.0, 0.8)}
+SPARSITIES = {
+    "mobilenet": (0.0, 0.75, 0.8, 0.9),
+    "resnet": (0.0, 0.8),
+    "dense": (0.0, 0.8),
+    "autoencoder": (0.0, 0.8, 0.9),
+}
 LAYER_SPARSITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # height, width, inputs, outputs, kernel, stride
 CONVOLUTIONS = (
@@ -62,6 +67,14 @@ def dense(inputs, outputs):
     return keras.Model(vector, keras.layers.Dense(outputs, "relu")(vector))
 
 
+def autoencoder():
+    """MLPerf Tiny's, for anomaly detection: 640 inputs, layers of 128 and one of 8."""
+    x = vector = keras.Input((640,), batch_size=1)
+    for outputs in (128, 128, 128, 128, 8, 128, 128, 128, 128):
+        x = keras.layers.Dense(outputs, "relu")(x)
+    return keras.Model(vector, keras.layers.Dense(640)(x))
+
+
 def convolution(height, width, inputs, outputs, kernel, stride):
     image = keras.Input((height, width, inputs), batch_size=1)
     layer = keras.layers.Conv2D(outputs, kernel, stride, "same", activation="relu")
@@ -73,6 +86,7 @@ def application(build):
 
 
 CASES = {
+    "autoencoder": {"MLPerf Tiny autoencoder": ((16, 4), autoencoder)},
     "mobilenet": {"MobileNetV1 1.0 224": ((1, 4), lambda: application(keras.applications.MobileNet))},
     "resnet": {"ResNet50 224": ((1, 4), lambda: application(keras.applications.ResNet50))},
     "dense": {
