@@ -91,7 +91,8 @@ static int read_weights(TfLiteContext *context, const TfLiteNode *from, const in
   }
   const TfLiteTensor *weights = &t[node->weights];
   const TfLiteAffineQuantization *found = affine(&t[node->scales]);
-  if (weights->type != kInt8 || t[node->scales].type != kInt8 || weights->allocation_type != kMmapRo || !weights->data || !found) return 0;
+  if (weights->type != kInt8 || weights->allocation_type != kMmapRo || !weights->data) return 0;
+  if (t[node->scales].type != kInt8 || !found) return 0;
   if ((weights->sparsity != NULL) != (node->densify >= 0)) return 0;
   if (rank(weights) != (axis == 0 && node->kind == KS_DENSE ? 2 : 4)) return 0;
   double count = 1;
@@ -107,7 +108,8 @@ static int read_weights(TfLiteContext *context, const TfLiteNode *from, const in
   for (int i = 0; i < found->zero_point->size; i++)
     if (found->zero_point->data[i] != 0) return 0;
   for (int i = 0; i < scales; i++)
-    if (!sound(found->scale->data[i]) || !sound(ks_scale(context, node, i)) || ks_scale(context, node, i) >= 1.0f) return 0;
+    if (!sound(found->scale->data[i]) || !sound(ks_scale(context, node, i)) || ks_scale(context, node, i) >= 1.0f)
+      return 0;
   node->bias = from->inputs->size > 2 ? from->inputs->data[2] : -1;
   if (node->bias < 0) return 1;
   const TfLiteTensor *bias = &t[node->bias];

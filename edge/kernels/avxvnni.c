@@ -11,7 +11,8 @@
 
 static int available(void) {
   unsigned a, b, c, d;
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+         (a >> 4 & 1);
 }
 
 #include "vnni256.h"

@@ -200,9 +200,9 @@ def compare(file, seed, options):
         if isinstance(one_, str):
             continue
         if isinstance(other, str):
-            if not in_order(Graph(load(file))):
-                continue
-            if (TOO_LARGE in other or NO_FIT in other) and (turn or child(lambda: stale(file))):
+            large = TOO_LARGE in other or NO_FIT in other
+            # parts of a graph find each other's shapes in the file: where those are wrong, one of them may refuse
+            if (turn and large) or not in_order(Graph(load(file))) or child(lambda: stale(file)):
                 continue
             return f"refused ({'resized' if turn else 'as it is'}): {other}", True
         for number, (a, b) in () if not in_order(Graph(load(file))) else enumerate(zip(one_, other, strict=True)):

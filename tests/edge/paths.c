@@ -59,7 +59,8 @@ static layer *layer_of(int products, int offset) {
     made->bias[n] = (int32_t)(random32() % 20001) - 10000;
     made->scale[n] = (0.5f + (float)(random32() % 1000) / 1000) * 0.004f / (float)(products < 16 ? 4 : products / 4);
   }
-  made->numbers = (ks_numbers){made->bias, made->scale, offset, (int)(random32() % 41) - 20, -128 + (int)(random32() % 9), 127};
+  const int zero_point = (int)(random32() % 41) - 20, minimum = -128 + (int)(random32() % 9);
+  made->numbers = (ks_numbers){made->bias, made->scale, offset, zero_point, minimum, 127};
   return made;
 }
 
@@ -74,7 +75,8 @@ static void convolutions(const ks_family *f) {
       const int32_t tap = 0;
       ks_conv conv;
       if (!ks_pack_conv(&conv, w, o, 1, in, &tap, plane, &l->numbers)) exit(3);
-      uint8_t *x = fresh(plane * (size_t)groups + 512), *found = fresh(places * plane + 512), *wanted = fresh(places * plane + 512);
+      uint8_t *x = fresh(plane * (size_t)groups + 512);
+      uint8_t *found = fresh(places * plane + 512), *wanted = fresh(places * plane + 512);
       fill(x, plane * (size_t)groups);
       f->conv(&conv, x, found, plane, pixels, 0, (int)places);
       extern const ks_family ks_plain;
@@ -131,7 +133,9 @@ static void fully_connected(const ks_family *f) {
 static void sums(const ks_family *f) {
   extern const ks_family ks_plain;
   for (int k = 0; k < 40; k++) {
-    const ks_add add = {(int32_t)(random32() % (1 << 21)), (int32_t)(random32() % (1 << 21)), (1 << 19) - (int32_t)(random32() % (1 << 24)), -9 + k, -128 + k % 3, 127 - k, 13 + k % 18};
+    const int32_t x = (int32_t)(random32() % (1 << 21)), y = (int32_t)(random32() % (1 << 21));
+    const int32_t bias = (1 << 19) - (int32_t)(random32() % (1 << 24));
+    const ks_add add = {x, y, bias, -9 + k, -128 + k % 3, 127 - k, 13 + k % 18};
     const size_t bytes = 64 * (size_t)(1 + k);
     uint8_t *a = fresh(bytes), *b = fresh(bytes), *found = fresh(bytes), *wanted = fresh(bytes);
     fill(a, bytes), fill(b, bytes);

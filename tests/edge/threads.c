@@ -48,8 +48,20 @@ static void *run(void *argument) {
     int in = 0, out = 3;
     memset(claims, 0, sizeof claims);
     for (int i = 0; i < 2; i++)
-      claims[i].node = (ks_node){.kind = KS_CONV, .a = i, .b = -1, .out = i ? 3 : 1, .weights = 2, .scales = 2, .densify = -1, .bias = -1,
-                                 .outputs = CHANNELS, .height = 1, .width = 1, .inputs = CHANNELS, .stride_y = 1, .stride_x = 1};
+      claims[i].node = (ks_node){.kind = KS_CONV,
+                                 .a = i,
+                                 .b = -1,
+                                 .out = i ? 3 : 1,
+                                 .weights = 2,
+                                 .scales = 2,
+                                 .densify = -1,
+                                 .bias = -1,
+                                 .outputs = CHANNELS,
+                                 .height = 1,
+                                 .width = 1,
+                                 .inputs = CHANNELS,
+                                 .stride_y = 1,
+                                 .stride_x = 1};
     ks_plan plan;
     memset(&plan, 0, sizeof plan);
     plan.family = ks_family_for("auto"), plan.pool = w->shared ? w->pool : ks_pool_new(), plan.threads = 1 + round % 3;
