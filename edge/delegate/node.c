@@ -18,8 +18,8 @@ static int activation_tensor(const TfLiteTensor *tensor) {
   if (tensor->type != kInt8 || tensor->allocation_type == kMmapRo || tensor->is_variable || !tensor->dims || !found)
     return 0;
   if (!ks_dims_fit(tensor->dims->size, tensor->dims->data)) return 0;
-  return found->scale->size == 1 && sound(found->scale->data[0]) && found->zero_point->data[0] >= -128 &&
-         found->zero_point->data[0] <= 127;
+  return found->scale->size == 1 && found->quantized_dimension == 0 && sound(found->scale->data[0]) &&
+         found->zero_point->data[0] >= -128 && found->zero_point->data[0] <= 127;
 }
 
 int ks_dims_fit(int rank, const int *dims) {

@@ -132,3 +132,10 @@ def test_damaged_tables_are_not_walked_through(level, name, value):
         if tensor.sparsity is not None:
             setattr(tensor.sparsity.dimMetadata[level], name, value)
     assert claimed_without_allocation(dump(graph.model)) != before
+
+
+def test_an_axis_of_quantization_that_xnnpack_does_not_take_is_left_alone():
+    network, out = small()
+    network.graph.tensors[out].quantization.quantizedDimension = 2
+    assert claimed(network.bytes(out)) == 0
+    same(network.bytes(out))
