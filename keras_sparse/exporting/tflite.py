@@ -79,8 +79,8 @@ def _convert(model, options):
         raise ValueError(f"A .tflite file needs inputs of fixed size, apart from the batch. Received: {free}")
     serve = tf.function(lambda *inputs: _serve(model, inputs), signature, autograph=False)
     with _quiet(), native_notices_held():
+        traced = serve.get_concrete_function()  # an error of the model's own is raised as it is
         try:
-            traced = serve.get_concrete_function()
             holder = tf.Module()  # holds the variables that the function reads, and not Keras's own records
             holder.read = traced.variables
             converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], holder)

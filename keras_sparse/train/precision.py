@@ -9,7 +9,7 @@ HALVES = ("float16", "bfloat16")
 
 def half_layers(model):
     """The layers that compute in float16 or bfloat16."""
-    return [layer for layer in kernels.walk(model) if getattr(layer, "compute_dtype", None) in HALVES]
+    return [layer for layer in kernels.walk(model) if _is_half(layer)]
 
 
 def in_float32(model):
@@ -18,7 +18,7 @@ def in_float32(model):
         return model
 
     def make(layer):
-        if getattr(layer, "compute_dtype", None) not in HALVES or isinstance(layer, keras.layers.InputLayer):
+        if not _is_half(layer) or isinstance(layer, keras.layers.InputLayer):
             return None
         made.append((layer, type(layer).from_config(_float32(layer.get_config()))))
         return made[-1][1]
@@ -30,6 +30,10 @@ def in_float32(model):
     for old, new in made:
         new.set_weights(old.get_weights())
     return rebuilt
+
+
+def _is_half(layer):
+    return getattr(layer, "compute_dtype", None) in HALVES  # an operation that is no layer has none
 
 
 def _float32(config):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = sorted(str(path) for part in ("kernels", "delegate") for path in (ROOT / "edge" / part).glob("*.c"))
+SOURCES = run_path(str(ROOT / "edge" / "build_library.py"))["SOURCES"]
 FLAGS = ["-std=c11", "-g", "-ffp-contract=off", "-pthread", f"-I{ROOT / 'edge'}"]
 
 
