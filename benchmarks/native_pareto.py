@@ -1,15 +1,15 @@
-"""What zero blocks cost in accuracy, and what they buy with the native kernels: Fashion-MNIST, a DS-CNN, several seeds.
+"""What zero blocks cost in accuracy, and what they buy with the native kernels: the demo's model and Fashion-MNIST.
 
-    python benchmarks/native_pareto.py --data DIR [--seeds 3] [--epochs 12] [--json native_pareto.json]
+    python benchmarks/native_pareto.py --data DIR [--seeds 0 1 2] [--epochs 12] [--files DIR] [--json native_pareto.json]
 
 Each seed trains a dense network, then from it one for each pattern (1x4 blocks, unstructured) and sparsity, in int8, as
-many epochs again; "dense int8" is the same with no zeros, so that all have trained as long. Every file is timed with
-`ks.delegate()` and compared with XNNPACK's dense kernels, interleaved, one thread. DIR holds the four IDX files,
-gzipped or plain. Prints a table and draws accuracy over latency beside the JSON.
+many epochs again, in the demo's way; "dense int8" is the same with no zeros, so that all have trained as long. Accuracy
+is that of the file on the whole test set. Every file is timed with `ks.delegate()` and compared with XNNPACK's dense
+kernels, interleaved, one thread. `--data` holds the four IDX files; `--files` keeps what was trained, so that a run may
+be interrupted, and seeds trained by several processes. Prints a table and draws accuracy over latency beside the JSON.
 """
 
 import argparse
-import gzip
 import json
 import os
 import platform
@@ -24,88 +24,53 @@ import keras
 import matplotlib as mpl
 
 mpl.use("Agg")
-import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from keras import layers
 from matplotlib import pyplot as plt
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 import keras_sparse as ks
+from keras_sparse.demo import data, training
+from keras_sparse.demo.files import SAMPLES, correct
+from keras_sparse.demo.progress import Steps
+from keras_sparse.runtime import isolated
 
 SPARSITIES = (0.75, 0.8, 0.9)
 PATTERNS = {"1x4 blocks": lambda s: ks.Block((1, 4), s), "unstructured": ks.Unstructured}
-BATCH = 128
-DENSE_RATE, SPARSE_RATE = 3e-3, 2.5e-3
-BLOCKS = ((80, 2), (120, 1), (160, 2), (160, 1))
-"""(output channels, stride) of the depthwise-separable blocks, times the width."""
+CASES = {"dense int8": None} | {f"{name} {s:.0%}": make(s) for s in SPARSITIES for name, make in PATTERNS.items()}
 
 
-def network(width):
-    def convolution(x, layer):
-        if layer.strides != (1, 1):
-            x = layers.ZeroPadding2D(1)(x)
-        return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layer(x)))
-
-    def strided(stride):
-        return {"strides": stride, "padding": "same" if stride == 1 else "valid", "use_bias": False}
-
-    image = keras.Input((28, 28, 1), name="image")
-    x = convolution(image, layers.Conv2D(40 * width, 3, **strided(2), name="entry"))
-    for number, (channels, stride) in enumerate(BLOCKS, start=1):
-        x = convolution(x, layers.DepthwiseConv2D(3, **strided(stride), name=f"dw{number}"))
-        x = convolution(x, layers.Conv2D(channels * width, 1, use_bias=False, name=f"pw{number}"))
-    x = layers.Flatten()(layers.GlobalAveragePooling2D(keepdims=True)(x))
-    return keras.Model(image, layers.Dense(10, name="logits")(layers.Dropout(0.2)(x)), name="ds_cnn")
+def recipe(pattern, steps):
+    """The demo's, with another pattern or none."""
+    rules = training.recipe(steps)
+    prune = [] if pattern is None else [ks.Prune(pattern, each.schedule, match=each.match) for each in rules.prune]
+    return ks.Recipe([*prune, rules.quantize])
 
 
-def idx(folder, name):
-    packed = Path(folder, f"{name}.gz")
-    data = gzip.decompress(packed.read_bytes()) if packed.is_file() else Path(folder, name).read_bytes()
-    shape = np.frombuffer(data, ">u4", data[3], 4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
-
-
-def images(folder, train):
-    found = []
-    for split, count in (("train", train), ("t10k", None)):
-        x = idx(folder, f"{split}-images-idx3-ubyte")[:count, ..., None].astype(np.float32) / 255
-        found += [x, idx(folder, f"{split}-labels-idx1-ubyte")[:count]]
-    return found
-
-
-def fit(model, x, y, epochs, rate, callbacks=()):
-    steps = -(-len(x) // BATCH) * epochs
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,
-    )
-    model.fit(x, y, batch_size=BATCH, epochs=epochs, callbacks=[*callbacks], verbose=0)
-
-
-def recipe(pattern):
-    ramp = ks.Cubic(begin=0.0, end=0.5, every=50)
-    zeros = [] if pattern is None else [ks.Prune(pattern, ramp, match="pw*/kernel")]
-    return ks.Recipe([*zeros, ks.Quantize(begin=0.6, freeze=0.9)])
+def train(folder, options, steps):
+    """Writes into the folder what it does not yet hold: for each seed the dense network and a file for each case."""
+    images = training.Images.of(data.load(options.data), options.train)
+    total = images.steps * options.epochs
+    for seed in options.seeds:
+        baseline = folder / f"{seed}.keras"
+        if not baseline.is_file():
+            steps.step(f"seed {seed}: dense float")
+            keras.utils.set_random_seed(seed)
+            training.dense(images, len(data.LABELS), options.epochs, steps)[0].save(baseline)
+        for name, pattern in CASES.items():
+            path = folder / f"{seed} {name}.tflite"
+            if not path.is_file():
+                steps.step(f"seed {seed}: {name}")
+                keras.utils.set_random_seed(seed)
+                dense = keras.saving.load_model(baseline)
+                model, _ = training.sparse(dense, recipe(pattern, total), images, options.epochs, steps)
+                ks.export(model, path, samples=images.x_train[:SAMPLES])
 
 
 def load(path, native):
     made = Interpreter(str(path), num_threads=1, experimental_delegates=[ks.delegate()] if native else None)
     made.allocate_tensors()
     return made
-
-
-def accuracy(path, x, y):
-    made = load(path, native=True)
-    (given,), (out,) = made.get_input_details(), made.get_output_details()
-    right = 0
-    for image, label in zip(x, y, strict=True):
-        made.set_tensor(given["index"], image[None])
-        made.invoke()
-        right += int(made.get_tensor(out["index"]).argmax() == label)
-    return right / len(x)
 
 
 def latencies(files, rounds):
@@ -126,32 +91,18 @@ def latencies(files, rounds):
     }
 
 
-def measured(options, folder):
+def measured(folder, options):
     """One row for each seed and network."""
-    x, y, x_test, y_test = images(options.data, options.train)
-    cases = {"dense int8": None}
-    cases |= {f"{name} {s:.0%}": make(s) for s in SPARSITIES for name, make in PATTERNS.items()}
-    rows, work = [], [(seed, name) for seed in range(options.seeds) for name in ("dense", *cases)]
-    dense = None
-    files = {}
-    for seed, name in track(work, "training", console=Console(stderr=True)):
-        if name == "dense":
-            keras.utils.set_random_seed(seed)
-            dense = network(options.width)
-            fit(dense, x, y, options.epochs, DENSE_RATE)
-            files = {}
-            continue
-        rules = recipe(cases[name])
-        model = ks.prepare(dense, rules)
-        fit(model, x, y, options.epochs, SPARSE_RATE, [ks.Sparsify(rules)])
-        path = Path(folder, f"{seed}-{len(files)}.tflite")
-        ks.export(model, path, samples=x[:256])
-        files[name] = (path, name != "dense int8")
-        rows.append({"seed": seed, "network": name, "accuracy": accuracy(path, x_test, y_test)})
-        if len(files) == len(cases):
-            found = latencies(files, options.rounds)
-            for row in rows[-len(cases) :]:
-                row["seconds"], row["ratio"] = found[row["network"]]
+    images = training.Images.of(data.load(options.data), train=0)
+    rows = []
+    for seed in options.seeds:
+        files = {name: (folder / f"{seed} {name}.tflite", pattern is not None) for name, pattern in CASES.items()}
+        times = latencies(files, options.rounds)
+        for name, (path, _) in files.items():
+            (scores,) = isolated.run(path, [images.x_test])
+            right = correct(scores, images.y_test) / len(scores)
+            seconds, ratio = times[name]
+            rows.append({"seed": seed, "network": name, "accuracy": right, "seconds": seconds, "ratio": ratio})
     return rows
 
 
@@ -183,8 +134,11 @@ def plot(found, path):
 
 
 def main(options):
-    with tempfile.TemporaryDirectory() as folder:
-        rows = measured(options, folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.files or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        train(folder, options, Steps(Console(stderr=True), len(options.seeds) * (1 + len(CASES))))
+        rows = measured(folder, options)
     found = summary(rows)
     table = Table("network", "accuracy", "lowest", "highest", "us", "against dense int8")
     for name, (mean, (low, high), seconds, ratio) in found.items():
@@ -193,20 +147,20 @@ def main(options):
         )
     Console(width=100).print(table)
     machine = f"{platform.machine()}, {os.cpu_count()} processors"
-    print(f"{machine}; {options.seeds} seeds, {options.epochs} + {options.epochs} epochs, width {options.width}")
-    path = Path(options.json)
-    path.write_text(json.dumps({"machine": machine, **vars(options), "rows": rows}, indent=2))
-    plot(found, path.with_suffix(".png"))
-    print(path, path.with_suffix(".png"))
+    print(f"{machine}; {len(options.seeds)} seeds, {options.epochs} + {options.epochs} epochs")
+    content = {"machine": machine, "epochs": options.epochs, "rounds": options.rounds, "rows": rows}
+    options.json.write_text(json.dumps(content, indent=2))
+    plot(found, options.json.with_suffix(".svg"))
+    print(options.json, options.json.with_suffix(".svg"))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--train", type=int, help="training images; all by default")
-    parser.add_argument("--width", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--json", default="native_pareto.json")
+    parser.add_argument("--files", type=Path, help="folder for the trained files; by default they are not kept")
+    parser.add_argument("--json", type=Path, default=Path("native_pareto.json"))
     main(parser.parse_args())

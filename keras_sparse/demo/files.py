@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+from keras_sparse_edge.native import available
 
 import keras_sparse as ks
-from keras_sparse.demo.results import FileResult, KernelResult
+from keras_sparse.demo.results import FileResult, KernelResult, NativeResult
 from keras_sparse.runtime import isolated
 
 SAMPLES = 256
@@ -76,7 +77,7 @@ def run(sources, artifacts, images, rounds, steps):
         accuracy = 100 * right[-1] / len(scores)
         steps.line(f"{source.file}: {accuracy:.2f} % of {len(scores):,} images in {RUNTIMES[artifact.target]}")
     with steps.bar("timing, round", rounds) as show:
-        timed = ks.benchmark(artifacts, rounds=rounds, progress=show)
+        timed = ks.benchmark(artifacts, rounds=rounds, progress=show, native=False)
     return [
         FileResult(
             source.name,
@@ -92,6 +93,19 @@ def run(sources, artifacts, images, rounds, steps):
         )
         for source, artifact, n, times in zip(sources, artifacts, right, timed.files, strict=True)
     ]
+
+
+def native(dense, sparse, images, rounds, steps):
+    """A `NativeResult` for the sparse `.tflite` file against the dense int8 one, or `None` where no kernels are."""
+    if not available():
+        steps.line("No native INT8 kernels here: the library was not built, or not for this processor")
+        return None
+    alone, scores = (isolated.run(sparse.path, [images.x_test], engine=engine)[0] for engine in (None, "native"))
+    with steps.bar("timing with the native kernels, round", rounds) as show:
+        timed = ks.benchmark([dense, sparse], rounds=rounds, progress=show, native=True).files[1]
+    equal = int(np.count_nonzero((scores == alone).all(1)))
+    steps.line(f"{sparse.path.name} with ks.delegate(): {timed.speedup:.2f}x as fast as {dense.path.name}")
+    return NativeResult(sparse.path.name, dense.path.name, timed.latency, timed.speedup, equal, len(scores))
 
 
 def kernels(artifacts, pruned):

@@ -4,10 +4,10 @@ import keras
 from keras import layers
 
 INPUT_SHAPE = (28, 28, 1)
-BLOCKS = ((80, 2), (120, 1), (160, 2), (160, 1))
+BLOCKS = ((80, 1), (120, 1), (160, 2), (160, 1))
 """(output channels, stride) of each depthwise-separable block.
 
-Channels are multiples of 40: 80 % of every pruned kernel is then a whole number of weights.
+Channels are multiples of 40: 80 % of every pruned kernel is then a whole number of 1x4 blocks.
 """
 
 ENTRY_CHANNELS = 40

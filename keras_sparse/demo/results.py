@@ -37,6 +37,19 @@ class FileResult:
 
 
 @dataclass(frozen=True)
+class NativeResult:
+    """A file with the native INT8 kernels: median seconds per image, how many times faster than the dense int8 file in
+    the same rounds, and on how many test images its outputs were those of LiteRT alone, bit for bit."""
+
+    file: str
+    baseline: str
+    latency: float
+    speedup: float
+    equal: int
+    images: int
+
+
+@dataclass(frozen=True)
 class KernelResult:
     """One kernel: whether the recipe prunes it, and its zeros as counted in each sparse file."""
 
@@ -55,7 +68,7 @@ class Bar:
     holds: bool
 
 
-def bars(files, kernels, dense_correct, sparsity):
+def bars(files, kernels, dense_correct, sparsity, native=None):
     """The bars, each against what was measured.
 
     Args:
@@ -63,6 +76,7 @@ def bars(files, kernels, dense_correct, sparsity):
         kernels: `KernelResult`s.
         dense_correct: test images that the dense float Keras model has right.
         sparsity: the fraction of zeros that every pruned kernel has to have.
+        native: a `NativeResult`, where there are native kernels.
     """
     found = []
     for each in files:
@@ -82,6 +96,11 @@ def bars(files, kernels, dense_correct, sparsity):
         wrong = ", ".join(f"{each.name} has {each.zeros[file]} of {each.size}" for each in pruned if each not in right)
         said = f"{len(right)} of {len(pruned)} layers" + (f"; {wrong}" if wrong else "")
         found.append(Bar(text, said, len(right) == len(pruned)))
+    if native is not None:
+        text = f"{native.file}: native kernels equal to LiteRT bit for bit"
+        found.append(Bar(text, f"{native.equal:,} of {native.images:,} images", native.equal == native.images))
+        text = f"{native.file}: faster than {native.baseline} with native kernels"
+        found.append(Bar(text, f"{native.speedup:.2f}x", native.speedup > 1))
     return found
 
 

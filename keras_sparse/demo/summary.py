@@ -56,6 +56,14 @@ def show(results, console):
         console.print(text, soft_wrap=True, markup=False)
 
     say(f"Accuracy on {results.images['test']:,} test images; latency: {options.rounds} interleaved rounds, batch 1.")
+    if results.native:
+        each = results.native
+        say(
+            f"With the native INT8 kernels (ks.delegate()) {each.file} takes {each.latency * 1e6:.1f} us, "
+            f"{each.speedup:.2f}x as fast as {each.baseline}."
+        )
+    else:
+        say("Without the native INT8 kernels: there are none here.")
     say("The sparse model starts from the trained baseline and trains for as many epochs again.")
     console.print("\n[bold]Bars[/bold]")
     if not results.judged:

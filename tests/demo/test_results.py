@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keras_sparse.demo.results import FileResult, KernelResult, bars
+from keras_sparse.demo.results import FileResult, KernelResult, NativeResult, bars
 
 
 def result(correct: int, keras_correct: int = 900, name: str = "sparse int8", images: int = 1000) -> FileResult:
@@ -55,3 +55,12 @@ def test_zeros_are_exact_and_kernels_that_are_not_pruned_do_not_count(zeros: int
     assert (first.measured, first.holds) == ("1 of 1 layers", True)
     assert second.holds is holds
     assert holds or second.measured == f"0 of 1 layers; pw1/kernel has {zeros} of 3200"
+
+
+@pytest.mark.parametrize(
+    ("speedup", "equal", "holds"), [(1.01, 1000, [True, True]), (1.0, 1000, [True, False]), (2.0, 999, [False, True])]
+)
+def test_native_kernels_have_to_be_faster_and_equal(speedup: float, equal: int, holds: list[bool]) -> None:
+    found = bars([], [], 900, 0.8, NativeResult("a.tflite", "b.tflite", 1e-6, speedup, equal, 1000))
+    assert [each.holds for each in found] == holds
+    assert [each.measured for each in found] == [f"{equal:,} of 1,000 images", f"{speedup:.2f}x"]

@@ -23,7 +23,8 @@ def found(tmp_path: Path) -> run.Results:
         (tmp_path / name).write_bytes(b"x" * 1500)
     bars = (results.Bar("one", "0.1", True), results.Bar("[two]", "2.0", False))
     options = run.Options(out=tmp_path).settled()
-    return run.Results(options, "made up", {"train": 1, "test": 1000}, (), files, (), bars, 1, {}, 61.2, "now")
+    native = results.NativeResult("sparse_int8.tflite", "dense_int8.tflite", 12.5e-6, 1.75, 1000, 1000)
+    return run.Results(options, "made up", {"train": 1, "test": 1000}, (), files, (), native, bars, 1, {}, 61.2, "now")
 
 
 def said(found: run.Results, terminal: bool = False) -> str:
@@ -40,6 +41,11 @@ def test_it_shows_the_table_the_bars_and_the_files(found: run.Results, terminal:
     assert all(f"  {name}" in text for name in summary.WRITTEN)
     assert "61 s in all" in text
     assert not found.holds
+
+
+def test_it_says_whether_the_native_kernels_were_there(found: run.Results) -> None:
+    assert "sparse_int8.tflite takes 12.5 us, 1.75x as fast as dense_int8.tflite" in said(found)
+    assert "Without the native INT8 kernels" in said(dataclasses.replace(found, native=None))
 
 
 def test_a_quick_run_is_not_judged(found: run.Results) -> None:

@@ -56,6 +56,12 @@ def test_ids_are_unique_and_those_that_are_used_exist(report: dict[str, Any]) ->
     assert set(re.findall(r'(?:href="|url\()#([^")]+)', page)) <= set(ids)
 
 
+def test_native_kernels_are_said_where_they_are(report: dict[str, Any]) -> None:
+    text = " ".join(Reader(html.page(report, RECIPE)).text.split())
+    assert "takes 12.5 µs: 1.75× as fast as dense_int8.tflite" in text and "on 999 of 1,000 images" in text
+    assert "native" not in Reader(html.page({**report, "native": None}, RECIPE)).text
+
+
 def test_it_says_what_the_report_says(report: dict[str, Any]) -> None:
     text = " ".join(Reader(html.page(report, RECIPE)).text.split())
     for said in (
