@@ -97,13 +97,18 @@ static int narrow(const claiming *c, const ks_node *node) {
   return node->kind == KS_DEPTHWISE && c->threshold < 0 && c->context->tensors[node->out].dims->data[2] < 7;
 }
 
+/* A fully connected layer that takes less time than to leave a partition and enter the next. */
+static int little(const claiming *c, const ks_node *node) {
+  return node->kind == KS_DENSE && c->threshold < 0 && (double)node->outputs * node->inputs < KS_LEAST_WEIGHTS;
+}
+
 /* What does not gain by itself is kept behind kept layers: fewer bytes are then rearranged than before it, or as many.
- * A PAD makes more of them, so that it has to lie between kept layers. */
+ * A PAD makes more of them, so that it has to lie between kept layers, as has what only saves the way out and in. */
 static int carried(const claiming *c, int index) {
   const ks_node *node = &c->claim[index].node;
-  if (node->kind == KS_CONV || node->kind == KS_DENSE || narrow(c, node)) return 0;
+  if (node->kind == KS_CONV || (node->kind == KS_DENSE && !little(c, node)) || narrow(c, node)) return 0;
   if (!kept(c, node->a) || (node->b >= 0 && !kept(c, node->b))) return 0;
-  return node->kind != KS_PAD || read_by_kept(c, node->out);
+  return (node->kind != KS_PAD && node->kind != KS_DENSE) || read_by_kept(c, node->out);
 }
 
 static void settle(claiming *c) {

@@ -93,9 +93,8 @@ static void dense(void *argument, int unit, int thread) {
   const int last = smaller(first + s->chunk, (s->channels + KS_ROWS - 1) / KS_ROWS);
   const uint8_t *in = j->a + vector * s->a_image;
   int8_t *out = (int8_t *)j->out + vector * s->out_image;
-  uint8_t *restrict flipped = scratch(j->plan, thread);
-  const uint8_t flip = j->plan->family->flip; /* read once: bytes that are written may be anything's to the compiler */
-  for (int i = 0; i < s->inputs; i++) flipped[i] = in[i] ^ flip;
+  uint8_t *flipped = scratch(j->plan, thread);
+  ks_flip(in, flipped, (size_t)s->inputs, j->plan->family->flip);
   if (s->form == KS_AS_16X4)
     j->plan->family->dense_16x4(&s->dense, flipped, out, first, last, s->channels);
   else

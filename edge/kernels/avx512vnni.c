@@ -32,8 +32,13 @@ IN ints ints_mul(ints a, ints b) { return _mm512_mullo_epi32(a, b); }
 IN ints ints_shift(ints a, int by) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(by)); }
 IN ints ints_limit(ints a, ints low, ints high) { return _mm512_min_epi32(_mm512_max_epi32(a, low), high); }
 IN ints bytes_load(const uint8_t *from) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)from)); }
+/* A masked store is not forwarded to loads: the next layer would wait until it is in the cache. */
 IN void store_bytes(int8_t *to, ints value, int count) {
-  _mm512_mask_cvtepi32_storeu_epi8(to, (__mmask16)((1u << count) - 1), value);
+  const __m128i bytes = _mm512_cvtepi32_epi8(value);
+  if (count == LANES)
+    _mm_storeu_si128((__m128i *)to, bytes);
+  else
+    _mm_mask_storeu_epi8(to, (__mmask16)((1u << count) - 1), bytes);
 }
 IN void ints_some(uint8_t *to, ints value, int pixels) {
   _mm512_mask_storeu_epi32(to, (__mmask16)((1u << pixels) - 1), value);

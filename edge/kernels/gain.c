@@ -35,7 +35,7 @@ double ks_break_even(const ks_family *family, ks_form form, int outputs, int pro
   if (form == KS_AS_PLANES)
     zeros = planes(outputs, products, taps, pixels);
   else if (form == KS_AS_16X4)
-    zeros = weights < 14e3 ? NEVER : weights < 200e3 ? 0.7 : 0.55;
+    zeros = weights < KS_LEAST_WEIGHTS ? NEVER : weights < 200e3 ? 0.7 : 0.55;
   else
     zeros = weights < 500e3 ? NEVER : 0.75;
   /* 8 pixels a vector need twice the instructions; not measured where XNNPACK has no VNNI either. */

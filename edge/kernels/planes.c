@@ -48,6 +48,10 @@ static void transpose(const uint8_t *in, size_t pixel, uint8_t *out, size_t grou
 }
 #endif
 
+void ks_flip(const uint8_t *restrict in, uint8_t *restrict out, size_t count, uint8_t flip) {
+  for (size_t i = 0; i < count; i++) out[i] = in[i] ^ flip;
+}
+
 static void copy_flipped(void *to, const void *from, int count, uint8_t flip) {
   for (int i = 0; i < count; i++) ((uint8_t *)to)[i] = ((const uint8_t *)from)[i] ^ flip;
 }

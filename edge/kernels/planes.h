@@ -7,6 +7,9 @@
 /* Bytes of the plane of so many pixels. */
 size_t ks_plane_bytes(size_t pixels);
 
+/* Bytes of a vector, as kernels of fully connected layers read them. */
+void ks_flip(const uint8_t *restrict in, uint8_t *restrict out, size_t count, uint8_t flip);
+
 /* Groups first .. last of one image. */
 void ks_to_planes(const int8_t *nhwc, uint8_t *planes, size_t pixels, int channels, int first, int last, uint8_t flip);
 /* Pixels first .. last of one image. */

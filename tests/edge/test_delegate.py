@@ -93,6 +93,28 @@ def test_a_body_is_one_partition_and_a_dense_network_none(network):
     assert partitions(network(0.0)) == 0
 
 
+def bottleneck(last):
+    """As in an autoencoder: small dense layers between wide sparse ones."""
+    network = Network((1, 512), 0)
+    x = network.input
+    for outputs, zeros in ((160, 0.9), (8, 0), (128, 0), (320, 0.9), *last):
+        x = network.dense(x, outputs, zeros, activation="relu", zero_point=-128)
+    return network.bytes(x)
+
+
+def test_a_small_layer_goes_with_sparse_ones_on_both_sides():
+    if not FAST:
+        pytest.skip("this processor has plain C only")
+    for last in ((), ((10, 0),)):
+        file = bottleneck(last)
+        *layers, partition = interpreter(file, library.delegate(), xnnpack=False)._get_ops_details()
+        assert len(layers) == 4 + len(last) and partition["op_name"] == "DELEGATE"
+        assert list(partition["outputs"]) == list(layers[3]["outputs"])  # one with sparse layers on one side is left
+        for family in FAST:
+            found = run(interpreter(file, library.delegate(kernels=family)))[0]
+            np.testing.assert_array_equal(found, run(interpreter(file))[0], err_msg=family)
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_batches_and_resized_inputs(network):
     file = network(0.8, batch=3)
