@@ -203,7 +203,7 @@ def layers(options, console):
         model, row = build(), []
         for sparsity in LAYER_SPARSITIES:
             fill(model, sparsity, block)
-            found = compare(int8(model), 1, options.rounds, kernels=options.kernels, threshold=0)
+            found = compare(int8(model), options.threads[0], options.rounds, kernels=options.kernels, threshold=0)
             results.append({"layer": name, "sparsity": sparsity, **found})
             row.append(f"{found['ratio']:.2f}")
         table.add_row(name, *row)

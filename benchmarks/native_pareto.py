@@ -1,6 +1,6 @@
 """What zero blocks cost in accuracy, and what they buy with the native kernels: the demo's model and Fashion-MNIST.
 
-    python benchmarks/native_pareto.py --data DIR [--seeds 0 1 2] [--epochs 12] [--files DIR] [--json native_pareto.json]
+    python benchmarks/native_pareto.py --data DIR [--seeds 0 1 2] [--epochs 12] [--files DIR] [--json FILE]
 
 Each seed trains a dense network, then from it one for each pattern (1x4 blocks, unstructured) and sparsity, in int8, as
 many epochs again, in the demo's way; "dense int8" is the same with no zeros, so that all have trained as long. Accuracy

@@ -12,12 +12,13 @@ typedef struct {
   int *claimed;        /* per tensor: index of the claim that makes it, or -1 */
   ks_claim *claim;
   char *keep, *gains;
+  double convolutions; /* nanoseconds of those that gain, on one thread */
   int count;
 } claiming;
 
 /* Whether skipping zero blocks pays for this layer, and in which form: the one that is furthest above its break-even.
  */
-static int gains(const claiming *c, ks_claim *claim) {
+static int gains(claiming *c, ks_claim *claim) {
   static const int shapes[][2] = {[KS_AS_PLANES] = {1, 4}, [KS_AS_16X4] = {16, 4}, [KS_AS_1X16] = {1, 16}};
   const ks_node *node = &claim->node;
   if (node->kind != KS_CONV && node->kind != KS_DENSE) return 0;
@@ -25,21 +26,24 @@ static int gains(const claiming *c, ks_claim *claim) {
   const int8_t *weights = ks_dense_weights(c->context, node, &made);
   if (!weights) return 0;
   const TfLiteIntArray *dims = c->context->tensors[node->kind == KS_CONV ? node->out : node->a].dims;
-  const int taps = node->height * node->width;
+  const int taps = node->height * node->width, several = c->context->recommended_num_threads > 1;
   int pixels = 1;
   for (int i = 0; i < dims->size - 1; i++) pixels *= dims->data[i];
   const int planes = node->kind == KS_CONV || (pixels >= 16 && dims->size == 2);
-  double best = -3; /* below any difference of fractions */
+  double best = -3, blocks = 0; /* below any difference of fractions */
   for (int form = planes ? KS_AS_PLANES : KS_AS_16X4; form <= (planes ? KS_AS_PLANES : KS_AS_1X16); form++) {
     const int rows = shapes[form][0], columns = shapes[form][1];
     const double all = (double)((node->outputs + rows - 1) / rows) * taps * ((node->inputs + columns - 1) / columns);
-    const double zeros = 1 - ks_count_blocks(weights, node->outputs, taps, node->inputs, rows, columns) / all;
-    const double needed =
-        c->threshold >= 0 ? c->threshold
-                          : ks_break_even(c->family, (ks_form)form, node->outputs, taps * node->inputs, taps, pixels);
+    blocks = (double)ks_count_blocks(weights, node->outputs, taps, node->inputs, rows, columns);
+    const double zeros = 1 - blocks / all;
+    const double needed = c->threshold >= 0 ? c->threshold
+                                            : ks_break_even(c->family, (ks_form)form, node->outputs,
+                                                            taps * node->inputs, taps, pixels, several);
     if (zeros - needed > best) best = zeros - needed, claim->form = (ks_form)form;
   }
   free(made);
+  if (planes && best >= 0)
+    c->convolutions += (double)pixels / c->family->pixels * (blocks * KS_INSTRUCTION + node->outputs * KS_OUTPUTS);
   return best >= 0;
 }
 
@@ -111,7 +115,14 @@ static int carried(const claiming *c, int index) {
   return (node->kind != KS_PAD && node->kind != KS_DENSE) || read_by_kept(c, node->out);
 }
 
+/* XNNPACK's threads divide layers for which those here would wake too late. */
+static int alone(const claiming *c) {
+  return c->threshold < 0 && c->context->recommended_num_threads > 1 && c->convolutions < KS_LITTLE;
+}
+
 static void settle(claiming *c) {
+  for (int i = 0; alone(c) && i < c->count; i++)
+    if (c->claim[i].form == KS_AS_PLANES) c->gains[i] = 0;
   for (int changed = 1; changed;) {
     changed = 0;
     for (int i = 0; i < c->count; i++) {

@@ -44,9 +44,6 @@ static ks_value *framed(ks_planning *p, const ks_node *node, ks_frame *f, int *h
   return a;
 }
 
-/* Nanoseconds of a vector instruction in the kernels, roughly, and of what is done for each vector of outputs. */
-static const double INSTRUCTION = 0.4, OUTPUTS = 2;
-
 typedef struct {
   ks_step *step;
   const ks_node *node;
@@ -79,7 +76,7 @@ static void count_conv(ks_planning *p, const ks_step *s) {
   if (p->error) return;
   const double vectors = (double)s->images * ks_divide_up(s->flat, p->plan->family->pixels);
   const double outputs = (double)s->groups * KS_GROUP;
-  p->plan->work += vectors * (s->conv.first[s->groups * KS_GROUP] * INSTRUCTION + outputs * OUTPUTS);
+  p->plan->work += vectors * (s->conv.first[s->groups * KS_GROUP] * KS_INSTRUCTION + outputs * KS_OUTPUTS);
 }
 
 void ks_plan_conv(ks_planning *p, const ks_node *node, const int *dims) {
@@ -155,7 +152,7 @@ void ks_plan_depthwise(ks_planning *p, const ks_node *node, const int *dims) {
   conv_packing packing = {s, node, NULL, 0};
   pack(p, node, pack_depthwise, &packing);
   const double vectors = 4.0 * s->images * s->groups * s->pixels / p->plan->family->pixels;
-  p->plan->work += vectors * (node->height * ((node->width + 3) / 4) * INSTRUCTION + OUTPUTS);
+  p->plan->work += vectors * (node->height * ((node->width + 3) / 4) * KS_INSTRUCTION + KS_OUTPUTS);
 }
 
 static int pack_dense(void *argument, const int8_t *weights, const ks_numbers *numbers) {
@@ -201,7 +198,7 @@ void ks_plan_dense(ks_planning *p, const ks_claim *claim, int rank, const int *d
   conv_packing packing = {s, node, NULL, 0};
   pack(p, node, pack_dense, &packing);
   if (p->error) return;
-  const double work = s->dense.first[s->form == KS_AS_16X4 ? rows : rows * KS_ROWS] * 2 * INSTRUCTION;
+  const double work = s->dense.first[s->form == KS_AS_16X4 ? rows : rows * KS_ROWS] * 2 * KS_INSTRUCTION;
   p->plan->work += s->images * work;
   if (work < KS_LITTLE) s->chunk = rows, s->units = 1; /* each unit flips the inputs anew */
 }

@@ -55,6 +55,10 @@ typedef struct {
   int first, last; /* steps that use it */
 } ks_buffer;
 
+/* Nanoseconds of a vector instruction in the kernels, roughly, and of what is done for each vector of outputs. */
+#define KS_INSTRUCTION 0.4
+#define KS_OUTPUTS 2.0
+
 /* Threads take a while to wake: with less work than so many nanoseconds, the caller is done before they are there. */
 enum { KS_LITTLE = 100000 };
 

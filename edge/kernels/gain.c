@@ -4,6 +4,10 @@
  * `benchmarks/native_kernels.py --layers`. Each is where the gain was 1.1 or more for all shapes of the class. */
 enum { NEVER = 2 };
 
+/* How much more is asked for where XNNPACK has several threads: it divides a layer among them better than is done here
+ * (`--layers --threads 2`). */
+static const double SEVERAL = 0.1;
+
 static double planes(int outputs, int products, int taps, int pixels) {
   if ((double)outputs * products * pixels < 50e3) return NEVER; /* a call costs more than the layer */
   if (taps > 1) return products <= 1200 ? 0.58 : 0.68;          /* padding, and inputs beyond the first cache */
@@ -26,18 +30,20 @@ static double sdot(ks_form form, int outputs, int products, int taps, int pixels
 }
 #endif
 
-double ks_break_even(const ks_family *family, ks_form form, int outputs, int products, int taps, int pixels) {
+double ks_break_even(const ks_family *family, ks_form form, int outputs, int products, int taps, int pixels,
+                     int several) {
   const double weights = (double)outputs * products;
   double zeros;
 #if defined(KS_NEONDOT)
-  if (family->fast) return sdot(form, outputs, products, taps, pixels);
+  if (family->fast) return sdot(form, outputs, products, taps, pixels) + (several ? SEVERAL : 0);
 #endif
   if (form == KS_AS_PLANES)
     zeros = planes(outputs, products, taps, pixels);
   else if (form == KS_AS_16X4)
-    zeros = weights < KS_LEAST_WEIGHTS ? NEVER : weights < 200e3 ? 0.7 : 0.55;
+    zeros = weights < KS_LEAST_WEIGHTS ? NEVER : weights < 200e3 ? 0.5 : 0.4;
   else
-    zeros = weights < 500e3 ? NEVER : 0.75;
+    zeros = weights < 500e3 ? NEVER : 0.7;
+  if (several) zeros += SEVERAL;
   /* 8 pixels a vector need twice the instructions; not measured where XNNPACK has no VNNI either. */
   return family->pixels < 16 ? zeros + 0.1 : zeros;
 }

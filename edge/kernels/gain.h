@@ -11,7 +11,8 @@ typedef enum { KS_AS_PLANES, KS_AS_16X4, KS_AS_1X16 } ks_form;
 enum { KS_LEAST_WEIGHTS = 14000 };
 
 /* The layer adds up `products` inputs for each of `outputs` channels at `pixels` places (vectors, for a fully connected
- * one). More than 1 where no sparsity pays. */
-double ks_break_even(const ks_family *family, ks_form form, int outputs, int products, int taps, int pixels);
+ * one); XNNPACK may have `several` threads. More than 1 where no sparsity pays. */
+double ks_break_even(const ks_family *family, ks_form form, int outputs, int products, int taps, int pixels,
+                     int several);
 
 #endif

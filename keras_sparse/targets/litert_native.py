@@ -37,12 +37,12 @@ CONVOLUTIONS: dict[tuple[int, int, int, int], Sequence[float]] = {
 """{(pixels of the output, inputs, outputs, kernel positions): gain over XNNPACK dense int8 at SPARSITIES}."""
 
 CONNECTED: dict[tuple[int, int], Sequence[float]] = {
-    (128, 128): (1.02, 0.99, 1.08, 1.11, 1.13, 1.18, 1.21),
-    (256, 256): (1.08, 1.02, 1.08, 1.15, 1.38, 1.41, 1.65),
-    (640, 128): (0.97, 1.04, 1.03, 1.09, 1.23, 1.42, 1.53),
-    (512, 512): (1.18, 1.07, 1.37, 1.4, 1.62, 2.07, 2.4),
-    (1024, 1000): (1.23, 1.61, 2.07, 2.75, 3.38, 4.61, 6.48),
-    (2048, 2048): (1.68, 1.95, 2.25, 2.75, 3.44, 4.86, 11.09),
+    (128, 128): (1.09, 1.13, 1.16, 1.14, 1.18, 1.25, 1.33),
+    (256, 256): (1.17, 1.29, 1.19, 1.45, 1.6, 1.76, 1.89),
+    (640, 128): (1.16, 1.16, 1.43, 1.55, 1.73, 1.78, 2.23),
+    (512, 512): (1.27, 1.17, 1.5, 1.58, 1.86, 2.34, 3.18),
+    (1024, 1000): (1.58, 1.88, 2.32, 2.63, 3.62, 5.18, 8.16),
+    (2048, 2048): (1.91, 2.18, 2.67, 3.36, 4.2, 5.47, 12.4),
 }
 """{(inputs, outputs): the same for a vector at a time}."""
 
@@ -108,7 +108,7 @@ def _refusal(layer: Layer, operation: Operation | None) -> str | None:
         return f"{layer.cols} inputs are too few for blocks of {ALONG_INPUTS[1]}"
     if _block(layer) == TILES:
         if layer.size < LEAST_WEIGHTS:
-            return f"with under {LEAST_WEIGHTS:,} weights, a call costs more than the layer"
+            return f"with under {LEAST_WEIGHTS:,} weights, a call costs more than the layer; taken only between sparse ones"
     elif layer.size * layer.vectors < LEAST_PRODUCTS:
         return f"with under {LEAST_PRODUCTS:,} multiplications, a call costs more than the layer"
     return None
@@ -122,7 +122,7 @@ def _block(layer: Layer) -> tuple[int, int]:
 def claimed_from(layer: Layer) -> float:
     """The fraction of zero blocks from which on the library takes a layer, as `edge/kernels/gain.c` has it."""
     if _block(layer) == TILES:
-        return 0.7 if layer.size < 200_000 else 0.55
+        return 0.5 if layer.size < 200_000 else 0.4
     products = layer.cols * layer.positions
     if layer.positions > 1:
         return 0.58 if products <= 1200 else 0.68

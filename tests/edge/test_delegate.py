@@ -115,6 +115,20 @@ def test_a_small_layer_goes_with_sparse_ones_on_both_sides():
             np.testing.assert_array_equal(found, run(interpreter(file))[0], err_msg=family)
 
 
+def test_short_convolutions_are_left_to_several_threads_of_xnnpack():
+    if not FAST:
+        pytest.skip("this processor has plain C only")
+
+    def claimed(file, threads, **options):
+        made = interpreter(file, library.delegate(**options), threads, xnnpack=False)
+        return sum(each["op_name"] == "DELEGATE" for each in made._get_ops_details())
+
+    assert claimed(separable(0.9, 48), 1) == 1 and claimed(separable(0.9, 48), 2) == 0
+    assert claimed(separable(0.9, 48), 2, threshold=0.7) == 1
+    assert claimed(separable(0.9, 320), 2) == 1  # a tenth of a millisecond: threads are woken
+    assert claimed(perceptron(0.9, 512), 2) == claimed(perceptron(0.9, 512), 1) == 1
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_batches_and_resized_inputs(network):
     file = network(0.8, batch=3)
