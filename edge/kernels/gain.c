@@ -43,7 +43,7 @@ double ks_break_even(const ks_family *family, ks_form form, int outputs, int pro
     zeros = weights < KS_LEAST_WEIGHTS ? NEVER : weights < 200e3 ? 0.5 : 0.4;
   else
     zeros = weights < 500e3 ? NEVER : 0.7;
-  if (several) zeros += SEVERAL;
+  if (several) zeros += form == KS_AS_1X16 && weights < 4e6 ? 0.18 : SEVERAL;
   /* 8 pixels a vector need twice the instructions; not measured where XNNPACK has no VNNI either. */
   return family->pixels < 16 ? zeros + 0.1 : zeros;
 }

@@ -64,7 +64,8 @@ def recipe(total):
     Blocks of four inputs are what the native kernels skip; benchmarks/native_pareto.py is why they and this sparsity.
     """
     ramp = ks.Cubic(begin=0.0, end=0.5, every=math.ceil(total / (2 * UPDATES)))
-    return ks.Recipe([ks.Prune(ks.Block((1, 4), SPARSITY), ramp, match="pw*/kernel"), ks.Quantize(begin=0.6, freeze=0.9)])
+    prune = ks.Prune(ks.Block((1, 4), SPARSITY), ramp, match="pw*/kernel")
+    return ks.Recipe([prune, ks.Quantize(begin=0.6, freeze=0.9)])
 
 
 def dense(images, classes, epochs, steps):

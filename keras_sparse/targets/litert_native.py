@@ -108,7 +108,7 @@ def _refusal(layer: Layer, operation: Operation | None) -> str | None:
         return f"{layer.cols} inputs are too few for blocks of {ALONG_INPUTS[1]}"
     if _block(layer) == TILES:
         if layer.size < LEAST_WEIGHTS:
-            return f"with under {LEAST_WEIGHTS:,} weights, a call costs more than the layer; taken only between sparse ones"
+            return f"with under {LEAST_WEIGHTS:,} weights, a call costs more than the layer; taken between sparse ones"
     elif layer.size * layer.vectors < LEAST_PRODUCTS:
         return f"with under {LEAST_PRODUCTS:,} multiplications, a call costs more than the layer"
     return None
