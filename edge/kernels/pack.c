@@ -12,7 +12,10 @@ static int full(const int8_t *weights, int outputs, int taps, int inputs, int n,
   const int last = smaller(n + rows, outputs), count = smaller(columns, inputs - i);
   for (; n < last; n++) {
     const int8_t *at = weights + ((size_t)n * taps + tap) * inputs + i;
-    for (int j = 0; j < count; j++)
+    int j = 0;
+    for (uint32_t word; j + 4 <= count; j += 4)
+      if (memcpy(&word, at + j, 4), word) return 1;
+    for (; j < count; j++)
       if (at[j]) return 1;
   }
   return 0;
@@ -27,6 +30,19 @@ size_t ks_count_blocks(const int8_t *weights, int outputs, int taps, int inputs,
   return count;
 }
 
+/* Not with the step of the next one: compilers make vectors of this loop. */
+static int32_t sum_of(const int8_t *weights, int count) {
+  int32_t sum = 0;
+  for (int i = 0; i < count; i++) sum += weights[i];
+  return sum;
+}
+
+static int32_t sum_by(const int8_t *weights, int count, size_t step) {
+  int32_t sum = 0;
+  for (int i = 0; i < count; i++) sum += weights[(size_t)i * step];
+  return sum;
+}
+
 /* Bias and scales for `padded` outputs; weight (n, i) is weights[n * row + i * step], of `products`. */
 static int requantization(ks_requantize *to, const int8_t *weights, int outputs, int padded, int products, size_t row,
                           size_t step, const ks_numbers *numbers) {
@@ -37,8 +53,8 @@ static int requantization(ks_requantize *to, const int8_t *weights, int outputs,
   to->minimum = numbers->minimum, to->maximum = numbers->maximum;
   if (!bias || !scale) return 0;
   for (int n = 0; n < outputs; n++) {
-    int32_t sum = 0;
-    for (int i = 0; i < products; i++) sum += weights[(size_t)n * row + (size_t)i * step];
+    const int8_t *at = weights + (size_t)n * row;
+    const int32_t sum = step == 1 ? sum_of(at, products) : sum_by(at, products, step);
     bias[n] = (numbers->bias ? numbers->bias[n] : 0) - sum * numbers->offset;
     scale[n] = numbers->scale[n];
   }
