@@ -13,9 +13,15 @@ WIDTH = 80
 NAME = 18
 """Characters of the first column, which has the names, that are kept in one line before other columns are."""
 
+UNBOUNDED = 100_000
+"""A width at which a table is as wide as it wants to be."""
+
 
 def render(table, width=WIDTH):
-    """A rich table as plain text."""
+    """A table of `build` as plain text: what does not fit is wrapped, nothing is cut off."""
+    names, excess = table.columns[0], Console(width=UNBOUNDED).measure(table).maximum - width
+    if excess > 0:  # a fixed width: rich shrinks the others to what is left, and would not for a least width
+        names.width = max(names.min_width, names.max_width - excess)
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(table)
     lines = (line.rstrip() for line in console.file.getvalue().splitlines())
@@ -36,12 +42,11 @@ def build(title, columns, rows):
     """A table: `columns` are headings, those that end in ">" hold numbers and are set to the right."""
     narrow = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
     table = Table(title=title, title_justify="left", title_style="bold", **narrow)
-    first = max((len(str(row[0])) for row in rows), default=0)
+    first = max(len(columns[0]), *(len(str(row[0])) for row in rows), 1)
     for place, column in enumerate(columns):
-        right, least = column.endswith(">"), None if place else min(first, NAME)
-        table.add_column(
-            column.removesuffix(">"), justify="right" if right else "left", overflow="fold", min_width=least
-        )
+        widths = {} if place else {"min_width": min(first, NAME), "max_width": first}
+        right = column.endswith(">")
+        table.add_column(column.removesuffix(">"), justify="right" if right else "left", overflow="fold", **widths)
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     return table
