@@ -262,6 +262,29 @@ def test_kernels_of_one_shape_are_told_apart(suffix, pruned, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("quantize", [None, "float16", "int8-weights"])
+def test_a_kernel_of_zeros_is_not_taken_for_its_neighbour(suffix, quantize, tmp_path):
+    inputs = keras.Input((8,))
+    branches = [layers.Dense(8, name="a"), layers.Dense(8, name="b")]
+    model = keras.Model(inputs, layers.Concatenate()([layer(inputs) for layer in branches]))
+    branches[1].kernel.assign(np.zeros((8, 8)))
+    report = ks.export(model, tmp_path / f"m{suffix}", quantize=quantize).report
+    assert {tensor.name: tensor.zeros for tensor in report.tensors} == {"a/kernel": 0, "b/kernel": 64}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("quantize", [None, "int8", "int8-weights", "float16"])
+@pytest.mark.parametrize(("weight", "value"), [("kernel", np.nan), ("kernel", np.inf), ("bias", np.nan)])
+def test_weights_that_are_no_numbers_are_refused(suffix, quantize, weight, value, tmp_path):
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="a"), layers.Dense(2, name="b")], name="net")
+    variable = getattr(model.layers[1], weight)
+    variable.assign(np.full(variable.shape, value))
+    with pytest.raises(ValueError, match=rf"finite numbers. Received: net/b/{weight} with (8 of 8|2 of 2) NaN or inf"):
+        ks.export(model, tmp_path / f"m{suffix}", samples=np.ones((4, 8), "float32"), quantize=quantize)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("quantize", [None, "int8"])
 def test_a_batch_norm_may_silence_a_channel(suffix, quantize, tmp_path):
     inputs = keras.Input((5, 5, 3))
