@@ -5,8 +5,8 @@ import textwrap
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 WIDTH = 80
 
@@ -16,16 +16,43 @@ NAME = 18
 UNBOUNDED = 100_000
 """A width at which a table is as wide as it wants to be."""
 
+LEAST = 4
+"""Characters that a column of text keeps where words have to be broken."""
+
 
 def render(table, width=WIDTH):
     """A table of `build` as plain text: what does not fit is wrapped, nothing is cut off."""
-    names, excess = table.columns[0], Console(width=UNBOUNDED).measure(table).maximum - width
-    if excess > 0:  # a fixed width: rich shrinks the others to what is left, and would not for a least width
-        names.width = max(names.min_width, names.max_width - excess)
+    for column, each in zip(table.columns, _widths(table, width), strict=True):
+        column.width = each
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(table)
     lines = (line.rstrip() for line in console.file.getvalue().splitlines())
     return "\n".join(line for line in lines if line)
+
+
+def _widths(table, width):
+    """Of each column: the widest are wrapped first, at spaces as far as that will do, and numbers at last."""
+    cells = [[str(column.header), *(cell.plain for cell in column.cells)] for column in table.columns]
+    widths = [max(map(_longest_line, each)) for each in cells]
+    excess = Console(width=UNBOUNDED).measure(table).maximum - width
+    numbers = [column.justify == "right" for column in table.columns]
+    parts = [
+        [*each[0].split(), *each[1:]] if number else " ".join(each).split()
+        for each, number in zip(cells, numbers, strict=True)
+    ]
+    words = [max(map(len, each), default=1) for each in parts]
+    words[0] = min(widths[0], NAME)
+    text = [most if number else LEAST for most, number in zip(words, numbers, strict=True)]
+    for least in (words, text, [1] * len(words)):
+        while excess > 0 and any(w > most for w, most in zip(widths, least, strict=True)):
+            place = max((i for i, w in enumerate(widths) if w > least[i]), key=widths.__getitem__)
+            widths[place] -= 1
+            excess -= 1
+    return widths
+
+
+def _longest_line(text):
+    return max(map(len, text.splitlines()), default=0)
 
 
 def wrap(text, width=WIDTH):
@@ -42,13 +69,11 @@ def build(title, columns, rows):
     """A table: `columns` are headings, those that end in ">" hold numbers and are set to the right."""
     narrow = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
     table = Table(title=title, title_justify="left", title_style="bold", **narrow)
-    first = max(len(columns[0]), *(len(str(row[0])) for row in rows), 1)
-    for place, column in enumerate(columns):
-        widths = {} if place else {"min_width": min(first, NAME), "max_width": first}
+    for column in columns:
         right = column.endswith(">")
-        table.add_column(column.removesuffix(">"), justify="right" if right else "left", overflow="fold", **widths)
+        table.add_column(column.removesuffix(">"), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(Text(str(cell)) for cell in row))
     return table
 
 

@@ -53,3 +53,11 @@ def test_the_last_number_keeps_its_unit() -> None:
     columns = ["kernel", "type", "shape>", "zeros>", "sparsity>", "stored as", "dense size>", "size>"]
     rows = [("wide/kernel01", "int8", "1024x1024", "838848", "80.00 %", "dense", "1.05 MB", "1.05 MB")]
     assert tables.render(tables.build(None, columns, rows)).endswith("1.05 MB")
+
+
+def test_numbers_and_words_stay_whole_where_others_can_be_wrapped() -> None:
+    columns = ["kernel", "type", "shape>", "zeros>", "sparsity>", "stored as", "dense size>", "size>"]
+    row = ("depthwise_conv2d/kernel", "float16", "16x1x1x16", "1048576", "80.00 %", "csr 1x1", "256.0 kB", "256.0 kB")
+    text = tables.render(tables.build(None, columns, [row]))
+    assert max(map(len, text.splitlines())) <= tables.WIDTH
+    assert all(each in text for each in row[1:]) and "ernel" in text
