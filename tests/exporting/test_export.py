@@ -314,10 +314,29 @@ def test_samples_that_are_not_finite_are_refused(trained, tmp_path):
     bad[3] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         ks.export(trained.dense, tmp_path / "m.onnx", samples=bad)
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="must be finite"):
         ks.calibrate(trained.dense, bad)
     with pytest.raises(ValueError, match=r"samples by name are \['image'\]"):
         ks.export(trained.dense, tmp_path / "m.onnx", samples={"picture": trained.x})
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (np.ones((8, 5)), ValueError, r"Input 'x' takes shape \(None, 4\). Received: \(8, 5\)"),
+        (np.ones((0, 4)), ValueError, "At least one sample"),
+        ("x.npy", TypeError, "must be an array"),
+        (np.array([["a"] * 4]), ValueError, "must be numbers"),
+    ],
+)
+def test_samples_that_do_not_fit_are_refused_before_anything_is_done(given, error, message, quantize, tmp_path):
+    model = keras.Sequential([keras.Input((4,), name="x"), layers.Dense(2)])
+    with pytest.raises(error, match=message):
+        ks.export(model, tmp_path / "m.tflite", samples=given, quantize=quantize)
+    (tmp_path / "folder.tflite").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"folder\.tflite"):
+        ks.export(model, tmp_path / "folder.tflite")
 
 
 def test_samples_by_name_calibrate_the_inputs_of_these_names(tmp_path):
