@@ -155,9 +155,9 @@ def verify(path, against, samples=None):
 
 BASES = {
     FLOAT32: "both compute in float32, and only its rounding may differ",
-    FLOAT16: "the weights are the model's in float16, and every value may be rounded so",
+    FLOAT16: "the reference is the model with its weights in float16, and every value may be rounded so",
     INT8: "both compute in int8 with the same kernels, and each activation may be rounded to a neighbouring level",
-    INT8_WEIGHTS: "the kernels are the model's in int8, and each of their inputs may be rounded over its range",
+    INT8_WEIGHTS: "the reference is the model with its kernels in int8, whose inputs may be rounded over their ranges",
 }
 """scheme -> where its tolerance comes from."""
 
