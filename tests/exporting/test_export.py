@@ -400,6 +400,12 @@ def test_kernels_have_the_names_of_the_model_in_the_file(suffix, quantize, tmp_p
     assert {each.stored_as for each in report.tensors} == {each.name for each in report.tensors}
 
 
+@pytest.mark.parametrize("name", ["file", "allow_pickle"])
+def test_inputs_with_names_of_arguments(name, tmp_path):
+    model = keras.Sequential([keras.Input((4,), name=name), layers.Dense(2)])
+    assert ks.export(model, tmp_path / "m.tflite").report.scheme == "float32"
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_inputs_keep_names_that_tensorflow_cannot_take(suffix, tmp_path):
     a, b = keras.Input((4,), name="my input"), keras.Input((4,), name="_b")
