@@ -49,9 +49,9 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
         quantize: `None` keeps what training did; "int8" calibrates a float model with `samples`; "int8-weights" stores
             int8 weights and leaves activations float, whose ranges the runtime measures; "float16" halves the weights.
         encoding: how `.tflite` stores sparse weights. "fastest" takes a sparse form where the runtime then runs a
-            faster kernel, else a dense one; "smallest" takes the form of the fewest bytes, its descriptions estimated; "dense"; "csr" (compressed
-            sparse rows, unpacked at load) or "block" (block kernels), where the runtime gets them right. The report
-            gives the reason for each tensor.
+            faster kernel, else a dense one; "smallest" takes the form of the fewest bytes, those of its descriptions
+            estimated; "dense"; "csr" (compressed sparse rows, unpacked at load) or "block" (block kernels), where the
+            runtime gets them right. The report gives the reason for each tensor.
 
     Returns:
         An `Artifact`: `.path`, `.target`, `.report` (printable, `.to_dict()`).
