@@ -31,19 +31,23 @@ def render(table, width=WIDTH):
 
 
 def _widths(table, width):
-    """Of each column: the widest are wrapped first, at spaces as far as that will do, and numbers at last."""
-    cells = [[str(column.header), *(cell.plain for cell in column.cells)] for column in table.columns]
-    widths = [max(map(_longest_line, each)) for each in cells]
-    excess = Console(width=UNBOUNDED).measure(table).maximum - width
+    """Of each column: headings and names are wrapped first, then text, then words are broken, and numbers at last."""
+    cells = [[cell.plain for cell in column.cells] for column in table.columns]
+    headings = [str(column.header) for column in table.columns]
     numbers = [column.justify == "right" for column in table.columns]
+    lines = [max(map(_longest_line, each), default=0) for each in cells]
+    words = [max(map(len, " ".join(each).split()), default=0) for each in cells]
+    heads = [max(map(len, each.split()), default=1) for each in headings]
+    widths = [max(len(heading), line) for heading, line in zip(headings, lines, strict=True)]
+    whole = [max(pair) for pair in zip(heads, lines, strict=True)]
     parts = [
-        [*each[0].split(), *each[1:]] if number else " ".join(each).split()
-        for each, number in zip(cells, numbers, strict=True)
+        max(head, line if number else word)
+        for head, line, word, number in zip(heads, lines, words, numbers, strict=True)
     ]
-    words = [max(map(len, each), default=1) for each in parts]
-    words[0] = min(widths[0], NAME)
-    text = [most if number else LEAST for most, number in zip(words, numbers, strict=True)]
-    for least in (words, text, [1] * len(words)):
+    whole[0] = parts[0] = min(widths[0], NAME)
+    text = [part if number else LEAST for part, number in zip(parts, numbers, strict=True)]
+    excess = Console(width=UNBOUNDED).measure(table).maximum - width
+    for least in (whole, parts, text, [1] * len(parts)):
         while excess > 0 and any(w > most for w, most in zip(widths, least, strict=True)):
             place = max((i for i, w in enumerate(widths) if w > least[i]), key=widths.__getitem__)
             widths[place] -= 1
