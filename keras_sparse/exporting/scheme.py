@@ -13,7 +13,6 @@ from keras_sparse.train import batches, expand, jitter, kernels, precision
 from keras_sparse.train.calibrate import calibrate
 from keras_sparse.train.network import HYBRID
 from keras_sparse.train.strip import check_switched_on, fixed_ranges, strip, stripped
-from keras_sparse.train.wrapper import QuantizedWeights
 
 QUANTIZE = (None, INT8, INT8_WEIGHTS, FLOAT16)
 """What `export(quantize=)` takes: None keeps what training did."""
@@ -93,9 +92,9 @@ def exportable(model, samples=None, quantize=None):
     """The `Exportable` of a Keras model, plain or prepared, for one of `QUANTIZE`."""
     if quantize == INT8 and samples is None:
         raise ValueError('quantize="int8" measures activation ranges on samples. Received: samples=None')
-    if quantize == INT8 and any(isinstance(layer, QuantizedWeights) for layer in kernels.walk(model)):
+    if quantize == INT8 and check_switched_on(model):
         raise ValueError(
-            f"Model {model.name!r} is prepared for int8 in training. Received: quantize={quantize!r}; export it with "
+            f"Model {model.name!r} was quantized in training. Received: quantize={quantize!r}; export it with "
             "quantize=None, or the model before ks.prepare."
         )
     _check_finite(model)
