@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from keras_sparse import allocation, criterion, pattern, schedule
+from keras_sparse.exporting.atomic import write_atomically
 from keras_sparse.pattern import Pattern, RankedPattern
 from keras_sparse.schedule import Constant, Schedule, Step, check_step
 
@@ -201,8 +202,8 @@ class Recipe:
         return cls([_rule(f"rules[{index}]", rule) for index, rule in enumerate(content["rules"])])
 
     def save(self, path: str | Path) -> None:
-        """Writes the recipe as YAML."""
-        Path(path).write_text(self.to_yaml(), encoding="utf-8")
+        """Writes the recipe as YAML, whole or not at all."""
+        write_atomically(path, self.to_yaml().encode())
 
     def to_yaml(self, heading: Sequence[str] = (), reasons: Sequence[str] = ()) -> str:
         """The recipe as YAML, with comments for those who read it.

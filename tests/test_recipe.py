@@ -349,3 +349,14 @@ def test_comments_are_for_readers_only() -> None:
     assert lines[lines.index("rules:") + 1] == "# for: this reason" and max(map(len, lines)) <= 120
     with pytest.raises(ValueError, match="shorter"):
         recipe.to_yaml(reasons=["one"])
+
+
+def test_a_recipe_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe([Prune(Unstructured(0.5), OneShot(0))])
+    (tmp_path / "r.yaml").write_text("old")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        recipe.save(tmp_path / "r.yaml")
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        recipe.save(tmp_path / "none" / "r.yaml")

@@ -24,6 +24,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | bytearray) -> N
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:  # it would name the temporary file
+        raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
     if os.name == "posix":

@@ -17,6 +17,9 @@ FOLDED = 1e-4
 HALF = 2.0**-10
 """Of a channel's largest weight: what rounding to float16 may change, twice."""
 
+HALF_LEAST = 2.0**-24
+"""The least number of float16: a channel of smaller weights may be all zeros there."""
+
 SPREAD = 2.0
 """How many times the differences of one random draw a file may reach: real roundings can all go the same way."""
 
@@ -81,15 +84,17 @@ def weights(stored, tensors, order, silenced=False, required=True):
         ExportError: an int8 kernel is not in the file; it is named.
     """
     found, taken = {}, set()
+    ways = (False, True) if silenced else (False,)  # a channel of zeros fits any other, so it is the last resort
     for tensor in tensors:
         axes = getattr(tensor.layout, order)
         if axes is None:
             continue
         wanted, axis = tensor.layout.to(axes, tensor.values), tensor.layout.channel_axis_in(axes)
-        free = (each for each in stored.tensors if id(each) not in taken)
-        match = next((each for each in free if _holds(each, wanted, axis, silenced)), None)
-        if match is None:  # equal constants are stored once
-            match = next((each for each in stored.tensors if _holds(each, wanted, axis, silenced)), None)
+        free = [each for each in stored.tensors if id(each) not in taken]
+        tried = ((each, way) for way in ways for pool in (free, stored.tensors) for each in pool)
+        match = next(
+            (each for each, way in tried if _holds(each, wanted, axis, way)), None
+        )  # equal ones are stored once
         if match is None and required and tensor.scale is not None:
             raise ExportError(
                 f"{tensor.name}: its {wanted.dtype} values {wanted.shape}, {tensor.zeros} of them 0, "
@@ -111,7 +116,9 @@ def _holds(stored, wanted, axis, silenced):
         made, rounding = made.astype(np.float32), HALF if half else FOLDED
         factor = (made * model).sum(1) / np.maximum((model * model).sum(1), np.finfo(np.float32).tiny)
         near = np.abs(made - factor[:, None] * model) <= rounding * np.abs(made).max(1, keepdims=True, initial=0.0)
-        return bool(near.all() and (made[model == 0] == 0).all())
+        least = HALF_LEAST if half else 0.0
+        lost = (made == 0).all(1) & (np.abs(model).max(1, initial=0.0) > least)
+        return bool(near.all() and (made[model == 0] == 0).all() and (silenced or not lost.any()))
     if stored.zero_point is None or np.any(stored.zero_point):
         return False
     same = (made == model).all(1) | (made == -model).all(1)
@@ -133,6 +140,8 @@ def outputs(ran, way, references, jittered, source):
         ExportError: outputs are further away than the tolerance, of another shape, or not finite.
         RuntimeFailure: the runtime did not load or run the file.
     """
+    if not all(np.isfinite(each).all() for each in references):
+        raise ExportError(f"The model's own outputs on {source} are not finite: no file can be held against them.")
     limits = tolerances(references, jittered)
     references, allowed = way.first(references), limits[0]
     try:

@@ -17,7 +17,7 @@ from keras_sparse.exporting.scheme import QUANTIZE, exportable
 from keras_sparse.runtime.isolated import RuntimeFailure
 from keras_sparse.runtime.port import Port
 from keras_sparse.runtime.ways import ways
-from keras_sparse.train import batches
+from keras_sparse.train import batches, graph
 from keras_sparse.train.strip import fixed_ranges
 from keras_sparse.versions import versions
 
@@ -49,9 +49,9 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
         quantize: `None` keeps what training did; "int8" calibrates a float model with `samples`; "int8-weights" stores
             int8 weights and leaves activations float, whose ranges the runtime measures; "float16" halves the weights.
         encoding: how `.tflite` stores sparse weights. "fastest" takes a sparse form where the runtime then runs a
-            faster kernel, else a dense one; "smallest" takes the form of the fewest bytes; "dense"; "csr" (compressed
-            sparse rows, unpacked at load) or "block" (block kernels), where the runtime gets them right. The report
-            gives the reason for each tensor.
+            faster kernel, else a dense one; "smallest" takes the form of the fewest bytes, those of its descriptions
+            estimated; "dense"; "csr" (compressed sparse rows, unpacked at load) or "block" (block kernels), where the
+            runtime gets them right. The report gives the reason for each tensor.
 
     Returns:
         An `Artifact`: `.path`, `.target`, `.report` (printable, `.to_dict()`).
@@ -80,6 +80,12 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
         raise ValueError(f"Sparse weights of .onnx files are run by no runtime. Received: encoding={encoding!r}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
+    if path.is_dir():
+        raise IsADirectoryError(f"A file cannot be written where there is a folder. Received: {path}")
+    if samples is not None:
+        batches.check(samples)
+        if graph.has_graph(model):  # the inputs of others are made after the samples
+            _given(graph.functional(model), samples, "float64")  # half precision becomes float32 later
     return _Export(exportable(model, samples, quantize), chosen, samples, encoding).run(path)
 
 
@@ -88,7 +94,7 @@ class _Export:
         self.what, self.target, self.encoding = what, target, encoding
         self.model, self.ways = what.model, ways(target)
         self.source = "random inputs" if samples is None else "samples"
-        self.inputs = self.random_inputs() if samples is None else self.given_inputs(samples)
+        self.inputs = self.random_inputs() if samples is None else _given(self.model, samples)
 
     def run(self, path):
         emit, read, not_arithmetic = _format(self.target)
@@ -191,15 +197,20 @@ class _Export:
             found = before
         return found.name
 
-    def given_inputs(self, samples):
-        ports = [Port(each.name, tuple(each.shape), each.dtype) for each in self.model.inputs]
-        return fitting(ports, batches.in_order(self.model, samples), SAMPLES)
-
     def random_inputs(self):
         """Uniform in the first range of the model, or in [-1, 1]; integers are 0 or 1."""
         ranges = fixed_ranges(self.model)
         low, high = (ranges[0].low, ranges[0].high) if ranges else (-1.0, 1.0)
         return drawn(self.model.inputs, low, high, RANDOM)
+
+
+def _given(model, samples, floating=None):
+    """The samples that the file is verified on, one array for each input; those of floats in the type `floating`."""
+    ports = [
+        Port(each.name, tuple(each.shape), floating if floating and "float" in each.dtype else each.dtype)
+        for each in model.inputs
+    ]
+    return fitting(ports, batches.in_order(model, samples), SAMPLES)
 
 
 def _single_output(layer):

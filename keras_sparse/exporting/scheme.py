@@ -92,6 +92,12 @@ def exportable(model, samples=None, quantize=None):
     """The `Exportable` of a Keras model, plain or prepared, for one of `QUANTIZE`."""
     if quantize == INT8 and samples is None:
         raise ValueError('quantize="int8" measures activation ranges on samples. Received: samples=None')
+    if quantize == INT8 and check_switched_on(model):
+        raise ValueError(
+            f"Model {model.name!r} was quantized in training. Received: quantize={quantize!r}; export it with "
+            "quantize=None, or the model before ks.prepare."
+        )
+    _check_finite(model)
     halves, notes = precision.half_layers(model), ()
     if halves:
         check_switched_on(model)
@@ -109,6 +115,21 @@ def exportable(model, samples=None, quantize=None):
         return Exportable(INT8, parts.model, parts.tensors, parts.float_layers, parts.silenced, notes=notes)
     made = Exportable(quantize or FLOAT32, parts.model, parts.tensors, {}, parts.silenced, notes=notes)
     return _on_grid(made) if quantize == INT8_WEIGHTS else made
+
+
+def _check_finite(model):
+    """A weight that is no number has no level of int8: it would become some other one."""
+    inside = {id(kernel.variable) for kernel in kernels.find(model)}
+    for variable in model.weights:
+        if "float" not in variable.dtype:
+            continue
+        values = keras.ops.convert_to_numpy(variable)
+        wrong = ~np.isfinite(values) if id(variable) in inside else np.isnan(values)
+        if wrong.any():
+            raise ValueError(
+                f"Weights must be finite numbers. Received: {variable.path} with {np.count_nonzero(wrong)} of "
+                f"{values.size} NaN or infinite"
+            )
 
 
 def _on_grid(exportable):

@@ -17,8 +17,8 @@ ITEMS = 16
 """Inputs that two files are compared on: the lowest, the highest, both at random, and random ones."""
 
 LEGEND = (
-    "constant: channels that are the same for every input; unread: others on which no output depends. All are removed",
-    "but those in the last column. Weights set to 0 only added a constant, which the bias now has.",
+    "constant: channels that are the same for every input; unread: others on which no output depends. All are removed "
+    "but those in the last column. Weights set to 0 only added a constant, which the bias now has."
 )
 
 WAYS = (("LiteRT", True), ("LiteRT without delegates", False))
@@ -63,7 +63,7 @@ class ShrinkReport:
             if each.constant or each.removed or each.zeros or each.left
         ]
         columns = ["output of", "operation", "channels>", "constant>", "unread>", "weights set to 0>", "why not more"]
-        lines = [tables.render(tables.build(None, columns, rows)), *LEGEND] if rows else []
+        table, lines = ([tables.render(tables.build(None, columns, rows))], [LEGEND]) if rows else ([], [])
         lines += [f"{self.file}: {note}" for note in self.notes]
         lines.append(
             f"{self.file}: {self.removed} channels removed, {self.zeros} weights set to 0, "
@@ -73,7 +73,7 @@ class ShrinkReport:
         lines.append(
             f"equal bit for bit on {ITEMS} inputs in {' and '.join(self.verified)}" if self.verified else "unchanged"
         )
-        return "\n".join(lines)
+        return "\n".join([*table, *map(tables.wrap, lines)])
 
 
 def _counts(layer):

@@ -80,7 +80,8 @@ class Densified:
 
     def write(self, graph, weight):
         tensor, made = graph.tensors[weight.index], smallest(weight.values)
-        name = f"{text(tensor.name)}/sparse"
+        name = text(tensor.name)  # that of the kernel stays with what is stored
+        tensor.name = f"{name}/dense".encode()
         sparse = graph.add_tensor(name, made.shape, made.data.dtype.name, tensor.quantization, made.data.tobytes())
         graph.tensors[sparse].sparsity = tflite_sparse.parameters(made)
         tensor.buffer = 0

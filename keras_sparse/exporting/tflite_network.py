@@ -158,6 +158,7 @@ class _Reader:
                 "DENSIFY" in steps,
                 self.graph.version(op),
                 0 if tensor.sparsity is None else _fullest_row(tensor.sparsity),
+                {"int8": INT8_WEIGHTS, "float16": FLOAT16}.get(dtype) if "DEQUANTIZE" in steps else None,
             ),
         )
 

@@ -11,6 +11,7 @@ from keras_sparse.exporting import check, reference
 from keras_sparse.exporting.export import SAMPLES
 from keras_sparse.exporting.samples import fitting
 from keras_sparse.report import tables
+from keras_sparse.runtime.port import check_inputs
 from keras_sparse.runtime.ways import ways
 from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
 
@@ -94,7 +95,7 @@ class VerifyReport:
                 f"{self.file} ({self.scheme}) against {self.reference} ({self.reference_scheme}) "
                 f"on {self.samples} {self.source}",
                 tables.render(tables.build(None, columns, rows)),
-                verdict,
+                tables.wrap(verdict),
             ]
         )
 
@@ -132,6 +133,10 @@ def verify(path, against, samples=None):
     names = [port.name for port in other.ports]
     # By name where the names are the same; files that others made name their inputs as they like.
     given = dict(zip(names, arrays, strict=True)) if {port.name for port in ports} == set(names) else arrays
+    try:
+        check_inputs(ports, given)
+    except ValueError as error:
+        raise ValueError(f"{path} does not take the inputs of {other.name}. {error}") from error
     expected = other.outputs(arrays)
     allowed, basis = _tolerance(scheme, other, arrays, expected)
     exact = scheme == other.scheme == INT8 and isinstance(other, reference.ModelReference)
@@ -150,9 +155,9 @@ def verify(path, against, samples=None):
 
 BASES = {
     FLOAT32: "both compute in float32, and only its rounding may differ",
-    FLOAT16: "the weights are the model's in float16, and every value may be rounded so",
+    FLOAT16: "the reference is the model with its weights in float16, and every value may be rounded so",
     INT8: "both compute in int8 with the same kernels, and each activation may be rounded to a neighbouring level",
-    INT8_WEIGHTS: "the kernels are the model's in int8, and each of their inputs may be rounded over its range",
+    INT8_WEIGHTS: "the reference is the model with its kernels in int8, whose inputs may be rounded over their ranges",
 }
 """scheme -> where its tolerance comes from."""
 

@@ -40,7 +40,7 @@ def make(layer, name):
         )
     try:
         return cls.from_config({**arguments(cls, type(layer), config), "name": name})
-    except Exception as error:
+    except (TypeError, ValueError, NotImplementedError) as error:  # what Keras raises; a class's own are its own
         raise ValueError(f"{refused}: {error}") from error
 
 

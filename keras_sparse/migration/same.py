@@ -3,11 +3,16 @@
 Names and arguments do not tell: the `hard_sigmoid` of Keras 3 is another function than that of Keras 2.
 """
 
+import warnings
+
 import keras
 import numpy as np
 
 ITEMS, UNKNOWN = 2, 32
 """Items that are tried, and the size of an axis that the model leaves open."""
+
+SAID = 200
+"""Characters of an error that are passed on."""
 
 TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}
 """Of the largest output, by the precision of the layer: sums in another order."""
@@ -18,6 +23,9 @@ def check(old, new, arguments, kwargs):
 
     Args:
         arguments, kwargs: those of the call, with Keras tensors.
+
+    Nothing is compared where a layer keeps a state, which a call would move, or takes strings. Where the old layer
+    does not take these inputs, a warning says so.
 
     Raises:
         ValueError: outputs differ; the layer is named.
@@ -31,7 +39,13 @@ def check(old, new, arguments, kwargs):
     inputs, named = keras.tree.map_structure(lambda each: _drawn(each, rng) if _is_tensor(each) else each, structure)
     try:
         wanted = _arrays(old(inputs, **named))
-    except Exception:  # it does not take an open axis of that size, or values of that kind: nothing to hold against
+    except Exception as error:  # the layer may be the user's own, and raise anything
+        warnings.warn(
+            f"Layer {old.name!r} ({type(old).__name__}) was not held against its Keras 3 layer: in Keras 2 it does not "
+            f"take random inputs of the shapes {_shapes(inputs, named)}. Compare the outputs of both models on inputs "
+            f"of your own. Received: {type(error).__name__}: {' '.join(str(error).split())[:SAID]}",
+            stacklevel=2,
+        )
         return
     made = _arrays(new(inputs, **named))
     tolerance = TOLERANCE.get(new.compute_dtype, TOLERANCE["float32"])
@@ -59,6 +73,10 @@ def _drawn(tensor, rng):
     if "float" in tensor.dtype:
         return (2 * rng.normal(size=shape)).astype(tensor.dtype)
     return rng.integers(0, 2, shape).astype(tensor.dtype)
+
+
+def _shapes(inputs, named):
+    return [each.shape for each in keras.tree.flatten((inputs, named)) if isinstance(each, np.ndarray)]
 
 
 def _arrays(outputs):

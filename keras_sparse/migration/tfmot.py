@@ -16,7 +16,8 @@ def from_tfmot(model, samples=None):
     without `Default8BitPrunePreserveQuantizeScheme`. Float weights are the same, bit for bit; where a mask of TFMOT
     holds weights at zero they are zero. Layers have their names from before TFMOT wrapped them, without "/".
     Compile the result before training: losses, metrics and the optimizer's state are not taken along. Each layer that
-    TFMOT does not quantize is run once beside its Keras 3 counterpart, on random inputs, and must say the same.
+    TFMOT does not quantize is run once beside its Keras 3 counterpart, on random inputs, and must say the same; a
+    warning names one that does not take these inputs. Stateful layers and those of strings are not run.
 
     A quantized model comes back prepared, as by `ks.prepare`, with quantization on: `ks.export` writes an int8 file of
     it, `ks.Sparsify` trains it on. Its predictions differ from TFMOT's by int8 rounding, because the scheme does:

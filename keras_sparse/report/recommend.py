@@ -123,9 +123,10 @@ class _Plan:
             )
             export["quantize"] = INT8
         if not rules:
+            trained = "int8 needs no training" if scheme == INT8 else "no layer can be int8"
             raise ValueError(
                 f"There is nothing to recommend for {self.model.name!r} on {self.target.name} ({self.goal}): no zeros "
-                f"pay, and no layer can be int8. {' '.join(told[1:])}"
+                f"pay, and {trained}. {' '.join(told[1:])}"
             )
         made = Recommendation(rules, self.target.name, self.goal, told, reasons, export)
         self.check(made, groups)

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_sparse.exporting import keras_file
 from keras_sparse.pattern import Block, NofM
 from keras_sparse.recipe import Recipe, matches
 from keras_sparse.report import tables
@@ -94,7 +95,7 @@ def sparsity(model, recipe=None):
             raise FileNotFoundError(f"There is no file {path}")
         if path.suffix != ".keras":
             return SparsityReport(tuple(_stored(each) for each in _constants(path)))
-        model = keras.models.load_model(path, compile=False)
+        model = keras_file.read(path)
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a Keras model or the path of a file. Received: {type(model).__name__}")
     int8 = {

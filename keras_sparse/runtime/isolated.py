@@ -13,8 +13,8 @@ from keras_sparse.runtime import one_item, open_session
 
 PACKAGE = Path(__file__).parent.parent
 
-PLACE = "place "
-"""Begins the names of arrays that are given by their place."""
+PLACE, NAME = "place ", "name "
+"""What the names of arrays in a file begin with: of those that are given by their place, or by name."""
 
 _BOOTSTRAP = """
 import sys, types
@@ -89,8 +89,16 @@ def printed(command, what, timeout):
 
 
 def named(arrays):
-    """Arrays by name; those of a list by their place."""
-    return arrays if isinstance(arrays, dict) else {f"{PLACE}{index}": each for index, each in enumerate(arrays)}
+    """Arrays as keywords of `np.savez`, which has some of its own: by name, those of a list by their place."""
+    if isinstance(arrays, dict):
+        return {f"{NAME}{name}": each for name, each in arrays.items()}
+    return {f"{PLACE}{index}": each for index, each in enumerate(arrays)}
+
+
+def taken(archive):
+    """What was stored as `named` says: a dictionary, or a list."""
+    by_name = {name.removeprefix(NAME): archive[name] for name in archive.files if name.startswith(NAME)}
+    return by_name or [archive[name] for name in archive.files]
 
 
 def _cause(code):
@@ -131,7 +139,5 @@ def main():
         print("" if before is None else _memory("VmHWM") - before)
         return
     with np.load(options.given) as arrays:
-        inputs = {name: arrays[name] for name in arrays.files}
-    if all(name.startswith(PLACE) for name in inputs):
-        inputs = list(inputs.values())
+        inputs = taken(arrays)
     np.savez(options.made, *session.run(inputs))

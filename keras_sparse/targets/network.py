@@ -30,6 +30,7 @@ class Stored:
         version: of the operation that reads it, `None` where the format has no such thing.
         fullest_row: most blocks in one row of a sparse table.
         bytes: of its values and tables.
+        scheme: in which the values are stored, one of SCHEMES, where the layer computes in another one.
     """
 
     encoding: str
@@ -38,6 +39,7 @@ class Stored:
     densified: bool = False
     version: int | None = None
     fullest_row: int = 0
+    scheme: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

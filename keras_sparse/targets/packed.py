@@ -30,15 +30,16 @@ class Packed(Target):
         return suffix in (".tflite", ".onnx")
 
     def _verdict(self, layer: Layer) -> Verdict:
-        offer = Offer(Unstructured(ADVISED), "entropy-coded places and values", (evidence(layer.scheme),), buys=SIZE)
-        now = entropy(layer.sparsity) + BITS[layer.scheme] * (1 - layer.sparsity)
+        scheme = (layer.stored and layer.stored.scheme) or layer.scheme
+        offer = Offer(Unstructured(ADVISED), "entropy-coded places and values", (evidence(scheme),), buys=SIZE)
+        now = entropy(layer.sparsity) + BITS[scheme] * (1 - layer.sparsity)
         others = ", ".join(
-            f"{name} {bits_per_weight(pattern, layer.scheme):.2f}"
+            f"{name} {bits_per_weight(pattern, scheme):.2f}"
             for name, pattern in (("2:4", NofM(2, 4)), ("1:4", NofM(1, 4)), ("1x16 blocks", Block((1, 16), ADVISED)))
         )
         note = (
-            f"bits per weight at {ADVISED:.0%}: {bits_per_weight(offer.pattern, layer.scheme):.2f}, "
-            f"dense {BITS[layer.scheme]}; {others}. Values that are not uniform need 7 to 10 % less"
+            f"bits per weight at {ADVISED:.0%}: {bits_per_weight(offer.pattern, scheme):.2f}, "
+            f"dense {BITS[scheme]}; {others}. Values that are not uniform need 7 to 10 % less"
         )
         return Verdict(f"at most {now:.2f} bits a weight, {math.ceil(now * layer.size / 8)} B", offer, (note,))
 

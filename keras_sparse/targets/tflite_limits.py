@@ -29,7 +29,7 @@ class BlockKernel:
         'a row has 256 blocks, and the int8-weights kernel counts up to 255'
         """
         if inputs % self.width:
-            return f"{inputs} inputs are no multiple of {self.width}, and LiteRT drops the rest"
+            return f"{inputs} inputs are no multiple of {self.width}, and LiteRT's block kernel drops the rest"
         if self.most_blocks is None:
             return None
         most = (self.most_blocks + 1) * self.width

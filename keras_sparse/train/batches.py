@@ -15,6 +15,33 @@ FREEING = 8
 """Items at a time, at least, where tensors are freed once they were read."""
 
 
+def check(samples):
+    """Raises unless samples are what `model.predict` takes as arrays or tensors, and can be measured on.
+
+    Raises:
+        TypeError: they are no arrays.
+        ValueError: they have no items, not as many each, or hold what is no finite number.
+    """
+    given = keras.tree.flatten(samples)
+    places = list(samples) if isinstance(samples, dict) and len(samples) == len(given) else range(len(given))
+    for place, each in zip(places, given, strict=True):
+        where = "samples" if len(given) == 1 else f"samples[{place!r}]"
+        if not (hasattr(each, "shape") and hasattr(each, "dtype") and len(each.shape)):
+            raise TypeError(
+                "samples must be an array, or a list or a dictionary of arrays, items along the first axis. "
+                f"Received: {where} of type {type(each).__name__}"
+            )
+        if not len(each):
+            raise ValueError(f"At least one sample is needed. Received: {where} of shape {tuple(each.shape)}")
+        array = keras.ops.convert_to_numpy(each)
+        if array.dtype.kind in "OSUMmc":
+            raise ValueError(f"{where} must be numbers. Received: {array.dtype}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{where} must be finite. Received: NaN or infinite values")
+    if len({len(each) for each in given}) > 1:
+        raise ValueError(f"All samples need as many items. Received: {[len(each) for each in given]}")
+
+
 def in_order(model, samples):
     """`samples`, arrays or tensors, as arrays in the order of `model.inputs`.
 

@@ -33,6 +33,7 @@ def calibrate(model, samples, match="*"):
     >>> float(low), float(high)
     (-1.0, 3.0)
     """
+    batches.check(samples)
     prepared = prepare(expand.expanded(expand.wrapped(model, samples)), Recipe([Quantize(match=match)]))
     ranges = {}
 

@@ -43,6 +43,14 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
 
 
+def test_an_error_names_the_file_and_no_temporary_one(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_atomically(tmp_path / "folder", b"x")
+    assert caught.value.filename == str(tmp_path / "folder") and ".tmp" not in str(caught.value)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / "none" / "a.bin", b"x")

@@ -137,3 +137,28 @@ class TestOutputs:
         path.write_bytes(b"not a file")
         with pytest.raises(RuntimeFailure, match=r"m.onnx was refused by its runtime"):
             check.outputs(lambda: WAY.run(path, {"image": np.zeros((1, 2))}), WAY, [np.zeros((1, 2))], None, "samples")
+
+
+def floats(values, name="w"):
+    return StoredTensor(name, np.float32(values))
+
+
+def test_zeros_are_no_float_kernel_but_where_a_batch_norm_multiplies_by_0():
+    kernel = SparseTensor("d/kernel", np.float32([[1, 2], [0, 3]]), None, layout.DENSE)
+    zeros, own = floats([[0, 0], [0, 0]], "zeros"), floats([[1, 0], [2, 3]], "own")
+    assert not check.weights(StoredModel((zeros,), ()), [kernel], "tflite")
+    for silenced in (False, True):
+        assert check.weights(StoredModel((zeros, own), ()), [kernel], "tflite", silenced)["d/kernel"].name == "own"
+    assert check.weights(StoredModel((zeros,), ()), [kernel], "tflite", silenced=True)["d/kernel"].name == "zeros"
+
+
+def test_what_float16_cannot_hold_may_be_zeros_there():
+    tiny = SparseTensor("d/kernel", np.float32([[1e-9], [0]]), None, layout.DENSE)
+    stored_as = StoredTensor("w", np.float16([[0, 0]]))
+    assert check.weights(StoredModel((stored_as,), ()), [tiny], "tflite")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nothing_is_held_against_outputs_that_are_no_numbers(value):
+    with pytest.raises(check.ExportError, match="model's own outputs on samples are not finite"):
+        check.outputs(lambda: [np.float32([[value]])], WAY, [np.float32([[value]])], None, "samples")

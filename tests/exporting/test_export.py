@@ -262,6 +262,29 @@ def test_kernels_of_one_shape_are_told_apart(suffix, pruned, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("quantize", [None, "float16", "int8-weights"])
+def test_a_kernel_of_zeros_is_not_taken_for_its_neighbour(suffix, quantize, tmp_path):
+    inputs = keras.Input((8,))
+    branches = [layers.Dense(8, name="a"), layers.Dense(8, name="b")]
+    model = keras.Model(inputs, layers.Concatenate()([layer(inputs) for layer in branches]))
+    branches[1].kernel.assign(np.zeros((8, 8)))
+    report = ks.export(model, tmp_path / f"m{suffix}", quantize=quantize).report
+    assert {tensor.name: tensor.zeros for tensor in report.tensors} == {"a/kernel": 0, "b/kernel": 64}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("quantize", [None, "int8", "int8-weights", "float16"])
+@pytest.mark.parametrize(("weight", "value"), [("kernel", np.nan), ("kernel", np.inf), ("bias", np.nan)])
+def test_weights_that_are_no_numbers_are_refused(suffix, quantize, weight, value, tmp_path):
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="a"), layers.Dense(2, name="b")], name="net")
+    variable = getattr(model.layers[1], weight)
+    variable.assign(np.full(variable.shape, value))
+    with pytest.raises(ValueError, match=rf"finite numbers. Received: net/b/{weight} with (8 of 8|2 of 2) NaN or inf"):
+        ks.export(model, tmp_path / f"m{suffix}", samples=np.ones((4, 8), "float32"), quantize=quantize)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("quantize", [None, "int8"])
 def test_a_batch_norm_may_silence_a_channel(suffix, quantize, tmp_path):
     inputs = keras.Input((5, 5, 3))
@@ -291,10 +314,29 @@ def test_samples_that_are_not_finite_are_refused(trained, tmp_path):
     bad[3] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         ks.export(trained.dense, tmp_path / "m.onnx", samples=bad)
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="must be finite"):
         ks.calibrate(trained.dense, bad)
     with pytest.raises(ValueError, match=r"samples by name are \['image'\]"):
         ks.export(trained.dense, tmp_path / "m.onnx", samples={"picture": trained.x})
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (np.ones((8, 5)), ValueError, r"Input 'x' takes shape \(None, 4\). Received: \(8, 5\)"),
+        (np.ones((0, 4)), ValueError, "At least one sample"),
+        ("x.npy", TypeError, "must be an array"),
+        (np.array([["a"] * 4]), ValueError, "must be numbers"),
+    ],
+)
+def test_samples_that_do_not_fit_are_refused_before_anything_is_done(given, error, message, quantize, tmp_path):
+    model = keras.Sequential([keras.Input((4,), name="x"), layers.Dense(2)])
+    with pytest.raises(error, match=message):
+        ks.export(model, tmp_path / "m.tflite", samples=given, quantize=quantize)
+    (tmp_path / "folder.tflite").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"folder\.tflite"):
+        ks.export(model, tmp_path / "folder.tflite")
 
 
 def test_samples_by_name_calibrate_the_inputs_of_these_names(tmp_path):
@@ -356,6 +398,12 @@ def test_kernels_have_the_names_of_the_model_in_the_file(suffix, quantize, tmp_p
     samples = np.random.default_rng(0).normal(size=(16, 6, 6, 2)).astype("float32")
     report = ks.export(model, tmp_path / f"m{suffix}", samples=samples, quantize=quantize).report
     assert {each.stored_as for each in report.tensors} == {each.name for each in report.tensors}
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle"])
+def test_inputs_with_names_of_arguments(name, tmp_path):
+    model = keras.Sequential([keras.Input((4,), name=name), layers.Dense(2)])
+    assert ks.export(model, tmp_path / "m.tflite").report.scheme == "float32"
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

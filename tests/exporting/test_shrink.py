@@ -261,3 +261,12 @@ def test_a_mobilenet_with_silenced_channels(tmp_path):
     assert report.bytes_after < 0.6 * report.bytes_before and report.macs_after < 0.6 * report.macs_before
     old, new = (isolated.run(path, [samples(model)])[0] for path in (before, after))
     assert old.tobytes() == new.tobytes()
+
+
+def test_a_report_fits_the_terminal():
+    layer = tflite_shrink.LayerReport("model/a_long_name/Relu", "CONV_2D", 1024, 4, 557, 561, 0, "", "")
+    report = shrink.ShrinkReport(
+        "m.tflite", 13**6, 10**6, 13**6, 10**6, (layer,), ("nothing to do: " + "a b " * 30,), ()
+    )
+    assert max(map(len, str(report).splitlines())) <= 80
+    assert shrink.LEGEND in " ".join(str(report).split())

@@ -79,3 +79,11 @@ def test_the_report_shows_sizes_and_reasons(tmp_path):
 def test_what_would_grow_in_sparse_rows_stays_dense(tmp_path):
     made, _ = tensors(model(0.0, 64), tmp_path, encoding="csr")
     assert made["first"].encoding == "dense" and "in sparse rows it would take" in made["first"].why
+
+
+def test_explain_names_a_sparse_kernel_as_the_report_does(tmp_path):
+    net = model(0.9, 256)
+    artifact = ks.export(net, tmp_path / "m.tflite", encoding="csr")
+    assert "csr" in artifact.report.tensors[0].encoding
+    told = {layer.name for layer in ks.explain(artifact.path, "litert").layers}
+    assert told == {tensor.name for tensor in artifact.report.tensors}

@@ -172,7 +172,7 @@ def test_a_version_that_xnnpack_takes_for_dense_is_not_written(tmp_path, monkeyp
 def test_inputs_that_do_not_fill_blocks_stay_dense(tmp_path, inputs, quantize, multiple):
     made = exported(mlp(inputs, 8, 0.9), tmp_path, "block", quantize)["d"]
     assert made.encoding == "dense"
-    assert made.why == f"{inputs} inputs are no multiple of {multiple}, and LiteRT drops the rest"
+    assert made.why == f"{inputs} inputs are no multiple of {multiple}, and LiteRT's block kernel drops the rest"
 
 
 class TestCountsOfTheHybridKernel:

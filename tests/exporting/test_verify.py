@@ -103,6 +103,11 @@ class TestRefusals:
         with pytest.raises(ValueError, match=message):
             verify(files[".onnx"].path, trained.model, samples)
 
+    def test_inputs_of_another_shape(self, files):
+        other = keras.Sequential([keras.Input((7,)), layers.Dense(5)])
+        with pytest.raises(ValueError, match=r"m.*\.onnx does not take the inputs of the model .*Received: \(32, 7\)"):
+            verify(files[".onnx"].path, other)
+
     def test_another_number_of_outputs(self, trained, files):
         two = keras.Model(trained.dense.input, [trained.dense.output] * 2)
         with pytest.raises(ValueError, match="outputs have the shapes"):

@@ -138,6 +138,21 @@ def test_globs_name_one_kernel_each_whatever_its_name():
     assert [path.split("/")[-2] for path in matched] == ["d", "d"]
 
 
+def test_where_int8_needs_no_training_it_does_not_say_that_there_is_no_int8():
+    class Two(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    model = Two()
+    model(np.zeros((1, 8), "float32"))
+    with pytest.raises(ValueError, match=r"no zeros pay, and int8 needs no training\..*quantize=\"int8\""):
+        ks.recommend(model, "onnxruntime", "latency")
+
+
 def test_what_is_unknown_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"Unknown goal. Known ones: \['latency', 'size'\]. Received: goal='speed'"):
         ks.recommend(mlp(16), "litert", "speed")

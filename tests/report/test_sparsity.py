@@ -85,6 +85,12 @@ def test_what_has_no_kernels_is_refused(given, error, message):
         ks.sparsity(given)
 
 
+def test_a_damaged_keras_file_is_called_so(tmp_path):
+    (tmp_path / "m.keras").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"m\.keras is not a \.keras file, or it is cut off"):
+        ks.sparsity(tmp_path / "m.keras")
+
+
 def test_an_unbuilt_model_is_refused():
     with pytest.raises(ValueError, match="no kernels"):
         ks.sparsity(keras.Sequential([layers.Dense(3)]))

@@ -45,3 +45,13 @@ def test_damaged_files_are_refused_with_the_runtime_s_words(files, suffix, tmp_p
 def test_memory_is_what_the_file_adds(files):
     added = isolated.memory(files[".onnx"])
     assert added is None or 1e5 < added < 1e9
+
+
+def test_inputs_may_be_called_what_numpy_calls_its_own_arguments(tmp_path):
+    given = {name: np.float32([place]) for place, name in enumerate(("file", "allow_pickle", "place 0", "name x"))}
+    np.savez(tmp_path / "given.npz", **isolated.named(given))
+    with np.load(tmp_path / "given.npz") as arrays:
+        assert isolated.taken(arrays).keys() == given.keys()
+    np.savez(tmp_path / "given.npz", **isolated.named([X, X + 1]))
+    with np.load(tmp_path / "given.npz") as arrays:
+        assert [each[0, 0] for each in isolated.taken(arrays)] == [0, 1]

@@ -11,7 +11,7 @@ from keras_sparse.pattern import Block, NofM, Unstructured
 from keras_sparse.target import named
 from keras_sparse.targets import packed
 from keras_sparse.targets.contract import SIZE
-from keras_sparse.targets.network import DENSE, FLOAT32, INT8, Layer, Network
+from keras_sparse.targets.network import DENSE, FLOAT32, INT8, INT8_WEIGHTS, Layer, Network, Stored
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,14 @@ def test_a_layer_is_told_in_bytes() -> None:
     (found,) = named("packed").verdicts(Network((layer,)))
     assert found.kernel == "at most 1.27 bits a weight, 159 B"
     assert found.offer.buys == SIZE and found.offer.evidence[0].gain(0.9) == pytest.approx(8 / 1.269, rel=1e-3)
+
+
+def test_a_layer_of_a_file_counts_as_it_is_stored() -> None:
+    stored = Stored("dense + DEQUANTIZE", 1000, scheme=INT8_WEIGHTS)
+    layer = Layer("k", DENSE, "FULLY_CONNECTED", 1, 10, 100, FLOAT32, zeros=900, stored=stored)
+    (found,) = named("packed").verdicts(Network((layer,)))
+    assert found.kernel == "at most 1.27 bits a weight, 159 B"
+    assert found.offer.evidence[0].against == "dense int8-weights, uncompressed" and "dense 8;" in found.reasons[0]
 
 
 def test_any_zeros_save_bytes_in_every_scheme() -> None:

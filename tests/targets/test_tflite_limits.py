@@ -20,9 +20,9 @@ def test_within(scheme: str, inputs: int, fullest: int) -> None:
 @pytest.mark.parametrize(
     ("scheme", "inputs", "fullest", "said"),
     [
-        (FLOAT32, 6, 0, "6 inputs are no multiple of 4, and LiteRT drops the rest"),
-        (INT8, 24, 0, "24 inputs are no multiple of 16, and LiteRT drops the rest"),
-        (INT8_WEIGHTS, 24, 0, "24 inputs are no multiple of 16, and LiteRT drops the rest"),
+        (FLOAT32, 6, 0, "6 inputs are no multiple of 4, and LiteRT's block kernel drops the rest"),
+        (INT8, 24, 0, "24 inputs are no multiple of 16, and LiteRT's block kernel drops the rest"),
+        (INT8_WEIGHTS, 24, 0, "24 inputs are no multiple of 16, and LiteRT's block kernel drops the rest"),
         (INT8_WEIGHTS, 4112, 0, "4112 inputs are more than 4096, and the int8-weights kernel numbers blocks in 8 bits"),
         (INT8_WEIGHTS, 4096, 256, "a row has 256 blocks, and the int8-weights kernel counts up to 255"),
     ],

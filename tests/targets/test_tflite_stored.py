@@ -26,7 +26,7 @@ def fault(kind=DENSE, scheme=INT8_WEIGHTS, block=(1, 16), version=8, densified=F
         ({"densified": True, "kind": OTHER, "scheme": FLOAT16}, "computes CONV_3D wrongly"),
         ({"block": (1, 4)}, "no kernel for int8-weights weights in blocks of 1x4"),
         ({"block": (1, 1), "scheme": INT8}, "blocks of 1x1"),
-        ({"cols": 70}, "70 inputs are no multiple of 16, and LiteRT drops the rest"),
+        ({"cols": 70}, "70 inputs are no multiple of 16, and LiteRT's block kernel drops the rest"),
         ({"cols": 4112}, "more than 4096"),
         ({"cols": 4096, "fullest": 256}, "a row has 256 blocks"),
         ({"kind": CONV}, "only FULLY_CONNECTED reads tables"),

@@ -56,6 +56,25 @@ def test_a_layer_may_be_computed_otherwise() -> None:
     assert len(seen) == 3 * 3  # in batches of 32
 
 
+@pytest.mark.parametrize(
+    ("samples", "error", "message"),
+    [
+        ("x.npy", TypeError, "must be an array.* Received: samples of type str"),
+        ((row for row in np.ones((4, 3))), TypeError, "Received: samples of type generator"),
+        ([[1.0, 2.0]], TypeError, r"Received: samples\[0\] of type float"),
+        (np.float32(3), TypeError, "of type float32"),
+        (np.ones((0, 3)), ValueError, r"At least one sample is needed. Received: samples of shape \(0, 3\)"),
+        ({"a": np.ones(2), "b": np.array(["x", "y"])}, ValueError, r"samples\['b'\] must be numbers. Received: <U1"),
+        (np.array([[1.0, np.nan]]), ValueError, "samples must be finite"),
+        ([np.ones(2), np.array([1.0, np.inf])], ValueError, r"samples\[1\] must be finite"),
+        ([np.ones(2), np.ones(3)], ValueError, r"as many items. Received: \[2, 3\]"),
+    ],
+)
+def test_what_nothing_can_be_measured_on_is_refused(samples: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        batches.check(samples)
+
+
 def test_samples_by_other_names_and_too_few_are_refused() -> None:
     a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
     model = keras.Model([a, b], layers.Concatenate()([a, b]))
