@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from keras_sparse import allocation, criterion, pattern, schedule
-from keras_sparse.exporting.atomic import write_atomically
+from keras_sparse.atomic import write_atomically
 from keras_sparse.pattern import Pattern, RankedPattern
 from keras_sparse.schedule import Constant, Schedule, Step, check_step
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_sparse.atomic import write_atomically
 from keras_sparse.demo import data, files, results, training
 from keras_sparse.demo.machine import machine
 from keras_sparse.demo.progress import Steps
-from keras_sparse.exporting.atomic import write_atomically
 from keras_sparse.exporting.bundle import write_bundle
 from keras_sparse.report import html
 from keras_sparse.versions import versions

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_sparse.exporting.atomic import write_atomically
+from keras_sparse.atomic import write_atomically
 
 FORMAT = "keras-sparse-bundle"
 FORMAT_VERSION = 1

@@ -9,9 +9,9 @@ from pathlib import Path
 import keras
 
 from keras_sparse import target as targets
+from keras_sparse.atomic import write_atomically
 from keras_sparse.exporting import check
 from keras_sparse.exporting.artifact import Artifact, ExportReport, TensorReport
-from keras_sparse.exporting.atomic import write_atomically
 from keras_sparse.exporting.samples import drawn, fitting
 from keras_sparse.exporting.scheme import QUANTIZE, exportable
 from keras_sparse.runtime.isolated import RuntimeFailure

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_sparse.atomic import write_atomically
 from keras_sparse.exporting import reference
-from keras_sparse.exporting.atomic import write_atomically
 from keras_sparse.exporting.check import ExportError
 from keras_sparse.report import tables
 from keras_sparse.runtime import isolated

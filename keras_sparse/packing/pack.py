@@ -6,7 +6,7 @@ from pathlib import Path
 from keras_sparse_edge.packed import MAX_SIZE, unpack_bytes
 
 from keras_sparse import target
-from keras_sparse.exporting.atomic import write_atomically
+from keras_sparse.atomic import write_atomically
 from keras_sparse.packing.choose import choose
 from keras_sparse.packing.container import build, exceeds
 from keras_sparse.packing.report import PackReport, describe

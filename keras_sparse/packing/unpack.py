@@ -2,7 +2,7 @@
 
 from keras_sparse_edge.packed import read_packed
 
-from keras_sparse.exporting.atomic import write_atomically
+from keras_sparse.atomic import write_atomically
 
 
 def unpack(src, dst):

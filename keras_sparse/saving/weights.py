@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from keras_sparse.exporting.atomic import write_atomically
+from keras_sparse.atomic import write_atomically
 from keras_sparse.saving import stored
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_sparse.exporting.atomic import write_atomically
+from keras_sparse.atomic import write_atomically
 
 
 def test_the_bytes_arrive(tmp_path: Path) -> None:
