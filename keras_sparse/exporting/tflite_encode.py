@@ -1,6 +1,8 @@
 """Chooses an encoding for every weight tensor of a `.tflite` graph by what its target runs, and writes it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from keras_sparse.encoding import csr
 from keras_sparse.exporting import tflite_network, tflite_weights, tflite_xnnpack
@@ -30,7 +32,8 @@ class Encoder:
     def sparse_kernels(self, graph, scheme):
         """Brings what XNNPACK can run in its sparse kernels into their form; returns the names of these operations.
 
-        With int8 weights that is done if asked for only: dense int8 kernels are faster than sparse float ones.
+        XNNPACK finds them by their sparse tables, so that a cluster needs a kernel that is smaller in these. With int8
+        weights that is done if asked for only: dense int8 kernels are faster than sparse float ones.
         """
         wanted = ("csr",) if scheme == INT8_WEIGHTS else ("csr", "fastest")
         if isinstance(self.target, LiteRTNative) or ARM64 not in self.target.machines or self.encoding not in wanted:
@@ -38,8 +41,10 @@ class Encoder:
         network, names = tflite_network.of(graph), set()
         sizes = {layer.operation: layer.size for layer in network.layers}
         zeros = {layer.operation: layer.zeros for layer in network.layers}
+        stored = {layer.operation: _to_be(graph, layer.name, scheme) for layer in network.layers}
         for cluster in xnnpack_cnn.analyse(network).clusters:
-            if cluster.enough_zeros(sizes, zeros):
+            sparse = [each for each in cluster.convs if DENSIFIED.size(stored[each]) < DENSE.size(stored[each])]
+            if sparse and cluster.enough_zeros(sizes, zeros):
                 tflite_xnnpack.rewrite(graph, {miss.operation for miss in cluster.rewrites})
                 names.update(cluster.operations)
         return frozenset(names)
@@ -141,6 +146,12 @@ def weight(graph, index):
     else:
         arithmetic = "int8" if all(graph.dtype(op.inputs[0]) == "int8" for op in users) else "hybrid"
     return Weight(index, values, tuple(users), kinds, arithmetic)
+
+
+def _to_be(graph, name, scheme):
+    """The `Weight` of that name as far as its size goes: weights that will be int8 are not yet."""
+    found = weight(graph, next(index for index, tensor in enumerate(graph.tensors) if text(tensor.name) == name))
+    return replace(found, values=np.sign(found.values).astype("int8")) if scheme == INT8_WEIGHTS else found
 
 
 def _smallest(each, block):

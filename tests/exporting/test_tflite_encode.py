@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 import keras_sparse as ks
@@ -87,3 +88,22 @@ def test_explain_names_a_sparse_kernel_as_the_report_does(tmp_path):
     assert "csr" in artifact.report.tensors[0].encoding
     told = {layer.name for layer in ks.explain(artifact.path, "litert").layers}
     assert told == {tensor.name for tensor in artifact.report.tensors}
+
+
+@pytest.mark.parametrize(("channels", "scheme"), [(16, "hybrid"), (64, "float")])
+def test_a_network_is_not_computed_in_float_for_sparse_kernels_that_stay_dense(tmp_path, channels, scheme):
+    inputs = x = keras.Input((12, 12, 3))
+    x = layers.ReLU()(layers.Conv2D(channels, 3, 2, use_bias=False)(layers.ZeroPadding2D(1)(x)))
+    for _ in range(2):
+        x = layers.DepthwiseConv2D(3, padding="same")(x)
+        x = layers.ReLU()(layers.Conv2D(channels, 1)(x))
+    x = layers.Flatten()(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    net = keras.Model(inputs, layers.Dense(2)(x))
+    random = np.random.default_rng(0)
+    for layer in net.layers:
+        if isinstance(layer, layers.Conv2D) and layer.kernel_size == (1, 1):
+            layer.kernel.assign(np.array(layer.kernel) * (random.random(layer.kernel.shape) > 0.8))
+    path = tmp_path / "m.tflite"
+    ks.export(net, path, "litert-arm64", quantize="int8-weights", encoding="csr")
+    names = [op["op_name"] for op in Interpreter(str(path))._get_ops_details()]
+    assert ("DENSIFY" in names) == (names[1] == "DEQUANTIZE") == (scheme == "float"), names  # of the first kernel
