@@ -32,5 +32,5 @@ def run(made, x=None):
 def claimed(made):
     """Operations of each of the provider's partitions, without conversions."""
     found = [part.get_nodes() for part in made.get_provider_graph_assignment_info() if part.ep_name == NAME]
-    return [[each.op_type for each in part if not each.op_type.endswith("quantizeLinear")
-             and each.op_type != "QuantizeLinear" and each.op_type != "DequantizeLinear"] for part in found]  # fmt: skip
+    kinds = [[each.op_type for each in part] for part in found]
+    return [[kind for kind in part if kind not in ("QuantizeLinear", "DequantizeLinear")] for part in kinds]

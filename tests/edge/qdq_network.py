@@ -73,7 +73,7 @@ class Network:
             zero_point = np.iinfo(self.dtype).min if activation else self.zero_point()
         if activation == "relu":
             raw = self.node("Relu", [raw])
-        scale = 0.05 * 74 * 0.006 * products**0.5 / 100 * self.random.uniform(0.9, 1.3)
+        scale = max(6e-4, 2e-4 * products**0.5 * self.random.uniform(0.9, 1.3))  # of sums to bytes: below 1
         if activation == "relu6":
             raw = self.node("Clip", [raw, self.constant(np.float32(0)), self.constant(np.float32(6))])
             scale = min(scale, 6 / 255)
@@ -109,8 +109,9 @@ class Network:
         weights = self.blocks(outputs, inputs, 1, zeros, block)[:, :, 0]
         scale = self.scales(outputs, per_channel)
         inside = [self.dequantize(x), self.weights(weights if transposed else weights.T.copy(), scale, 1 - transposed)]
-        if bias:
-            raw = self.node("Gemm", [*inside, self.bias(x, scale, outputs)], transB=int(transposed))
+        if bias or transposed:
+            inside += [self.bias(x, scale, outputs)] if bias else []
+            raw = self.node("Gemm", inside, transB=int(transposed))
         else:
             raw = self.node("MatMul", inside)
         return self.finish(raw, activation, max(1, inputs * (1 - zeros)), (*rows, outputs), zero_point)
