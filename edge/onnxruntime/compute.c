@@ -159,7 +159,7 @@ OrtCompute *ks_compute_new(const OrtApi *ort, const OrtGraph *graph, const OrtNo
   c->ort = ort;
   pthread_mutex_init(&c->plans.lock, NULL);
   ks_plan *plan = &c->plans.plan;
-  int done = ks_graph_read(ort, graph, &c->plans.graph) &&
+  int done = ks_graph_read(ort, graph, 1, &c->plans.graph) &&
              ks_claims_of(&c->plans.graph.context, options->family, options->threshold, KS_ALL, &c->plans.claims);
   if (done) {
     *error = "keras_sparse: a partition is not the one that was claimed";

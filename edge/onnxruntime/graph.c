@@ -179,6 +179,7 @@ static int add(ks_graph *graph) {
   node->inputs->data[0] = a, node->outputs->data[0] = out;
   if ((node->inputs->data[1] = weights(graph, layer)) < 0) return 0;
   if (layer->bias.bytes.data && (node->inputs->data[2] = bias(graph, layer)) < 0) return 0;
+  ks_silence(graph, node, layer->kind == KS_ORT_DEPTHWISE);
   graph->read[index] = node, graph->operation[index].builtin_code = codes[layer->kind];
   graph->maker[out] = index, graph->order->data[graph->order->size++] = index;
   graph->layers++;
@@ -230,6 +231,17 @@ static int resize(TfLiteContext *context, TfLiteTensor *tensor, TfLiteIntArray *
   return kOk;
 }
 
+/* On x86-64, ONNX Runtime turns int8 activations into uint8 before it runs them. It cannot where a layer of another
+ * provider reads or makes them, and would run the layers beside that one in float. */
+static int left_to_uint8(const ks_layer *layer) {
+#if defined(__aarch64__)
+  (void)layer;
+  return 0;
+#else
+  return layer->in.bytes.type == kOrtInt8;
+#endif
+}
+
 static int make_space(const OrtApi *ort, ks_graph *graph) {
   size_t most = 1;
   for (size_t i = 0; i < graph->all; i++) most += (size_t)ks_may_be_layer(ort, graph->node[i]);
@@ -245,7 +257,7 @@ static int make_space(const OrtApi *ort, ks_graph *graph) {
          graph->context.tensors && graph->order;
 }
 
-int ks_graph_read(const OrtApi *ort, const OrtGraph *from, ks_graph *graph) {
+int ks_graph_read(const OrtApi *ort, const OrtGraph *from, int claim_all, ks_graph *graph) {
   memset(graph, 0, sizeof *graph);
   graph->context.get_execution_plan = get_plan, graph->context.get_node_and_registration = get_node;
   graph->context.preview_delegate_partitioning = get_outside, graph->context.resize_tensor = resize;
@@ -253,7 +265,9 @@ int ks_graph_read(const OrtApi *ort, const OrtGraph *from, ks_graph *graph) {
   graph->node = memory(graph, sizeof *graph->node * (graph->all + 1));
   int done = graph->node && ks_went_well(ort, ort->nodes(from, graph->node, graph->all)) && make_space(ort, graph);
   for (size_t i = 0; i < graph->all && done; i++)
-    if (ks_read_layer(ort, graph->node[i], &graph->layer[graph->layers])) done = add(graph);
+    if (ks_read_layer(ort, graph->node[i], &graph->layer[graph->layers]) &&
+        (claim_all || !left_to_uint8(&graph->layer[graph->layers])))
+      done = add(graph);
   done = done && find_outside(ort, graph);
   if (!done) ks_graph_free(graph);
   return done;

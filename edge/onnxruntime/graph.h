@@ -22,13 +22,17 @@ typedef struct {
 } ks_graph;
 
 /* Returns 0 when memory is out or ONNX Runtime does not answer. Activations are NHWC here, of one image where the batch
- * is not known. */
-int ks_graph_read(const OrtApi *ort, const OrtGraph *from, ks_graph *graph);
+ * is not known. `claim_all`: also layers beside which ONNX Runtime's own get slower. */
+int ks_graph_read(const OrtApi *ort, const OrtGraph *from, int claim_all, ks_graph *graph);
 void ks_graph_free(ks_graph *graph);
 
 /* The tensor of that value, or -1. */
 int ks_graph_tensor(const ks_graph *graph, const OrtValueInfo *value);
 /* Gives a tensor its dimensions as they are outside: NCHW for four axes. Returns 0 where they are too many or large. */
 int ks_graph_resize(ks_graph *graph, int tensor, const int64_t *dims, size_t rank);
+
+/* Output channels whose weights are all zero give their bias. Their scale is whatever an exporter likes, often 1, which
+ * may be more than the kernels take: gives them one that does, and a bias of the same result. */
+void ks_silence(ks_graph *graph, const TfLiteNode *node, int depthwise);
 
 #endif

@@ -40,7 +40,7 @@ static OrtStatus *capability(OrtEp *base, const OrtGraph *from, OrtSupport *supp
   ks_claims claims;
   OrtStatus *status = p->ort->parent_node(from, &parent);
   if (status || parent) return status; /* the body of a loop or a branch is left as it is */
-  if (!ks_graph_read(p->ort, from, &graph))
+  if (!ks_graph_read(p->ort, from, p->options.threshold >= 0, &graph))
     return p->ort->create_status(kOrtFail, "keras_sparse: the graph could not be read");
   if (!ks_claims_of(&graph.context, p->options.family, p->options.threshold, KS_GAINING, &claims)) {
     ks_graph_free(&graph);

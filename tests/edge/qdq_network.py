@@ -67,13 +67,17 @@ class Network:
         step = (self.numbers[x][0] * np.broadcast_to(scale, outputs)).astype(np.float32)
         return self.weights(values, step)
 
-    def finish(self, raw, activation, products, shape, zero_point=None):
-        """An activation, and the quantization of the output; its scale makes use of the range, of 0 too if it must."""
+    def step(self, x, products):
+        """A scale for sums of so many products with random weights, of which each is below one."""
+        return self.numbers[x][0] * max(0.02, 0.5 * products**0.5)
+
+    def finish(self, raw, activation, step, shape, zero_point=None):
+        """An activation, and the quantization of the output; `step`: the scale that makes use of the range."""
         if zero_point is None:
             zero_point = np.iinfo(self.dtype).min if activation else self.zero_point()
         if activation == "relu":
             raw = self.node("Relu", [raw])
-        scale = max(6e-4, 2e-4 * products**0.5 * self.random.uniform(0.9, 1.3))  # of sums to bytes: below 1
+        scale = step * self.random.uniform(0.9, 1.3)
         if activation == "relu6":
             raw = self.node("Clip", [raw, self.constant(np.float32(0)), self.constant(np.float32(6))])
             scale = min(scale, 6 / 255)
@@ -97,8 +101,8 @@ class Network:
                 (height, width), pads[:2], pads[2:], kernel, dilations, stride, strict=True
             )
         ]
-        products = max(1, products * kernel[0] * kernel[1] * (1 - zeros))
-        return self.finish(raw, activation, products, (images, outputs, *out), zero_point)
+        step = self.step(x, products * kernel[0] * kernel[1] * (1 - zeros))
+        return self.finish(raw, activation, step, (images, outputs, *out), zero_point)
 
     def depthwise(self, x, kernel=(3, 3), stride=(1, 1), pads=(1, 1, 1, 1), **options):
         return self.conv(x, 0, kernel, stride, pads, zeros=0, depthwise=True, **options)
@@ -114,11 +118,11 @@ class Network:
             raw = self.node("Gemm", inside, transB=int(transposed))
         else:
             raw = self.node("MatMul", inside)
-        return self.finish(raw, activation, max(1, inputs * (1 - zeros)), (*rows, outputs), zero_point)
+        return self.finish(raw, activation, self.step(x, inputs * (1 - zeros)), (*rows, outputs), zero_point)
 
     def add(self, a, b, activation=None):
         raw = self.node("Add", [self.dequantize(a), self.dequantize(b)])
-        return self.finish(raw, activation, 1500, self.shapes[a])
+        return self.finish(raw, activation, 1.2 * max(self.numbers[each][0] for each in (a, b)), self.shapes[a])
 
     def model(self, *outputs):
         """The file's bytes; float outputs are those of the quantized tensors."""
