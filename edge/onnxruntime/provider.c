@@ -5,6 +5,7 @@
 
 #include "compute.h"
 #include "partition.h"
+#include "worth.h"
 
 typedef struct {
   OrtEp base; /* first: ONNX Runtime's pointer is ours */
@@ -35,12 +36,13 @@ static OrtStatus *fuse(const OrtApi *ort, const ks_graph *graph, const ks_claims
 
 static OrtStatus *capability(OrtEp *base, const OrtGraph *from, OrtSupport *support) {
   const provider *p = (const provider *)base;
+  const int all = p->options.threshold >= 0; /* asked for by tests and measurements: slower layers, too */
   const OrtNode *parent = NULL;
   ks_graph graph;
   ks_claims claims;
   OrtStatus *status = p->ort->parent_node(from, &parent);
   if (status || parent) return status; /* the body of a loop or a branch is left as it is */
-  if (!ks_graph_read(p->ort, from, p->options.threshold >= 0, &graph))
+  if (!ks_graph_read(p->ort, from, all, &graph))
     return p->ort->create_status(kOrtFail, "keras_sparse: the graph could not be read");
   if (!ks_claims_of(&graph.context, p->options.family, p->options.threshold, KS_GAINING, &claims)) {
     ks_graph_free(&graph);
@@ -48,7 +50,9 @@ static OrtStatus *capability(OrtEp *base, const OrtGraph *from, OrtSupport *supp
   }
   int *partition = calloc((size_t)claims.count + 1, sizeof *partition);
   const int count = partition && claims.count ? ks_partitions(p->ort, &graph, &claims, partition) : 0;
-  for (int i = 0; i < count && !status; i++) status = fuse(p->ort, &graph, &claims, partition, i, support);
+  for (int i = 0; i < count && !status; i++)
+    if (all || ks_worth(&graph, &claims, partition, i, p->options.family))
+      status = fuse(p->ort, &graph, &claims, partition, i, support);
   free(partition);
   ks_claims_free(&claims);
   ks_graph_free(&graph);
