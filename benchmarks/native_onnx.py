@@ -62,7 +62,7 @@ CASES = {
     "mobilenet": {"MobileNetV1 1.0 224": ((1, 4), (0.0, 0.75, 0.8, 0.9), mobilenet)},
     "dense": {
         "Dense 640, 1024, 1024, 512": ((16, 4), (0.0, 0.8), lambda: perceptron(640, 1024, 1024, 512)),
-        "Dense 4096, 4096": ((16, 4), (0.0, 0.8), lambda: perceptron(4096, 4096)),
+        "Dense 4096 -> 4096": ((16, 4), (0.0, 0.8), lambda: perceptron(4096, 4096)),
     },
 }
 
@@ -154,8 +154,8 @@ def layers(options):
             yield name, sparsity, (1, 4), lambda shape=shape: convolution(*shape), options.threads[:1]
     for inputs, outputs, least in DENSE:
         for sparsity in (least + 0.02, 0.8, 0.9):
-            build = lambda inputs=inputs, outputs=outputs: perceptron(inputs, outputs)
-            yield f"Dense {inputs} -> {outputs}", sparsity, (16, 4), build, options.threads[:1]
+            shape = (inputs, outputs)
+            yield f"Dense {inputs} -> {outputs}", sparsity, (16, 4), lambda s=shape: perceptron(*s), options.threads[:1]
 
 
 def main(options):

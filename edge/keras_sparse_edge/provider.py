@@ -15,7 +15,7 @@ _REGISTERING = threading.Lock()
 
 
 def session_options(options: Any = None, threads: int | None = None, **kernels: Any) -> Any:
-    """Options of an ONNX Runtime session that runs the layers of an int8 `.onnx` file whose zeros pay, to the same bits.
+    """Options of an ONNX Runtime session that runs the layers of an int8 `.onnx` file whose zeros pay, to the same bit.
 
     The file is an ordinary one, with QuantizeLinear and DequantizeLinear around its layers. Layers with enough zero
     blocks (1x4 along the inputs of convolutions, 16x4 or 1x16 of fully connected layers: outputs x inputs) are run by
