@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 LIBRARY = Path(__file__).with_name("libkeras_sparse.so")
-"""Where the package's build puts it, if it finds a C compiler: from `kernels/`, `delegate/` and `onnxruntime/`."""
+"""Where the package's build puts it, if it finds a C compiler: from `kernels/`, `delegate/` and `provider/`."""
 
 
 def delegate(threads: int | None = None, **options: Any) -> Any:
