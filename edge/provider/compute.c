@@ -60,16 +60,30 @@ static OrtStatus *read_inputs(compute *c, OrtKernelContext *context, int64_t *sh
   return NULL;
 }
 
-static OrtStatus *run_with(compute *c, ks_run *run, OrtKernelContext *context, const void *const *data) {
+/* A batch of no image is planned as one, and is not run. */
+static int none_at_all(const compute *c, int64_t *shapes) {
+  int none = 0;
+  for (int i = 0; i < c->plans.plan.inputs; i++) {
+    int64_t *shape = shapes + KS_SHAPE * i;
+    if (shape[0] > 0 && shape[1] == 0) none = 1, shape[1] = 1;
+  }
+  return none;
+}
+
+static OrtStatus *run_with(compute *c, ks_run *run, OrtKernelContext *context, const void *const *data, int none) {
   const ks_plan *common = &c->plans.plan;
-  const int64_t *shape = run->of->shapes + KS_SHAPE * common->inputs;
+  const int64_t *made = run->of->shapes + KS_SHAPE * common->inputs;
   for (int i = 0; i < common->inputs; i++) run->context.tensors[common->input[i]].data = (void *)data[i];
-  for (int i = 0; i < common->outputs; i++, shape += KS_SHAPE) {
+  for (int i = 0; i < common->outputs; i++, made += KS_SHAPE) {
     OrtValue *value = NULL;
+    int64_t shape[KS_SHAPE];
+    memcpy(shape, made, sizeof shape);
+    if (none) shape[1] = 0;
     OrtStatus *status = c->ort->kernel_output(context, (size_t)i, shape + 1, (size_t)shape[0], &value);
     if (!status) status = c->ort->tensor_mutable_data(value, &run->context.tensors[common->output[i]].data);
     if (status) return status;
   }
+  if (none) return NULL;
   crew threads = {c->ort, context};
   ks_plan plan = run->of->plan;
   plan.memory = run->memory, plan.sharer = &threads;
@@ -85,9 +99,10 @@ static OrtStatus *run(OrtCompute *base, void *state, OrtKernelContext *context) 
   const char *error = NULL;
   (void)state;
   OrtStatus *status = shapes && data ? read_inputs(c, context, shapes, data) : fail(c->ort, "keras_sparse: no memory");
+  const int none = !status && none_at_all(c, shapes);
   ks_run *begun = status ? NULL : ks_begin(&c->plans, shapes, &error);
   if (begun) {
-    status = run_with(c, begun, context, data);
+    status = run_with(c, begun, context, data, none);
     ks_end(&c->plans, begun);
   } else if (!status) {
     status = fail(c->ort, error);
@@ -159,7 +174,7 @@ OrtCompute *ks_compute_new(const OrtApi *ort, const OrtGraph *graph, const OrtNo
   c->ort = ort;
   pthread_mutex_init(&c->plans.lock, NULL);
   ks_plan *plan = &c->plans.plan;
-  int done = ks_graph_read(ort, graph, 1, &c->plans.graph) &&
+  int done = ks_graph_read(ort, graph, KS_READ_CLAIMED, &c->plans.graph) &&
              ks_claims_of(&c->plans.graph.context, options->family, options->threshold, KS_ALL, &c->plans.claims);
   if (done) {
     *error = "keras_sparse: a partition is not the one that was claimed";
@@ -172,6 +187,7 @@ OrtCompute *ks_compute_new(const OrtApi *ort, const OrtGraph *graph, const OrtNo
     if (plan->threads > KS_MOST_THREADS) plan->threads = KS_MOST_THREADS;
     done = plan->input && plan->output && whole(c);
   }
+  ks_graph_forget(&c->plans.graph);
   if (done) return &c->base;
   ks_compute_free(&c->base);
   return NULL;

@@ -21,10 +21,18 @@ typedef struct {
   struct ks_memory *memory;
 } ks_graph;
 
+typedef enum {
+  KS_READ_GOOD,    /* no layers beside which ONNX Runtime's own get slower */
+  KS_READ_ALL,     /* whatever the kernels can run */
+  KS_READ_CLAIMED, /* a part of a graph, of claimed layers only; what reads its tensors outside is not asked for */
+} ks_reading;
+
 /* Returns 0 when memory is out or ONNX Runtime does not answer. Activations are NHWC here, of one image where the batch
- * is not known. `claim_all`: also layers beside which ONNX Runtime's own get slower. */
-int ks_graph_read(const OrtApi *ort, const OrtGraph *from, int claim_all, ks_graph *graph);
+ * is not known. */
+int ks_graph_read(const OrtApi *ort, const OrtGraph *from, ks_reading reading, ks_graph *graph);
 void ks_graph_free(ks_graph *graph);
+/* Keeps the context only: ONNX Runtime's graph is there no longer than a call. */
+void ks_graph_forget(ks_graph *graph);
 
 /* The tensor of that value, or -1. */
 int ks_graph_tensor(const ks_graph *graph, const OrtValueInfo *value);

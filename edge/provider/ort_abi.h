@@ -105,11 +105,11 @@ typedef struct {
   OrtStatus *(*inputs)(const OrtNode *node, const OrtValueInfo **values, size_t count);
   OrtStatus *(*outputs_count)(const OrtNode *node, size_t *count);
   OrtStatus *(*outputs)(const OrtNode *node, const OrtValueInfo **values, size_t count);
-  OrtStatus *(*implicit_inputs_count)(const OrtNode *node, size_t *count);
-  OrtStatus *(*implicit_inputs)(const OrtNode *node, const OrtValueInfo **values, size_t count);
-  void *gap_359[2];
+  void *gap_357[4];
   OrtStatus *(*attribute)(const OrtNode *node, const char *name, const OrtOpAttr **attribute); /* NULL: not there */
-  void *gap_362[16];
+  void *gap_362[3];
+  OrtStatus *(*subgraphs_count)(const OrtNode *node, size_t *count);
+  void *gap_366[12];
   OrtStatus *(*tensor_data)(const OrtValue *value, const void **data);
   OrtStatus *(*config_entries)(const OrtSessionOptions *options, OrtKeyValuePairs **pairs);
 } OrtApi;
@@ -187,8 +187,8 @@ KS_PLACE(operator_type, 350);
 KS_PLACE(domain, 351);
 KS_PLACE(inputs_count, 353);
 KS_PLACE(outputs, 356);
-KS_PLACE(implicit_inputs, 358);
 KS_PLACE(attribute, 361);
+KS_PLACE(subgraphs_count, 365);
 KS_PLACE(tensor_data, 378);
 KS_PLACE(config_entries, 379);
 

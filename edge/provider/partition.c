@@ -33,22 +33,14 @@ static int follow(const OrtApi *ort, const ks_graph *graph, place *places, place
 }
 
 static int follow_all(const OrtApi *ort, const ks_graph *graph, place *places, const OrtNode *node) {
-  typedef OrtStatus *(*count_of)(const OrtNode *, size_t *);
-  typedef OrtStatus *(*values_of)(const OrtNode *, const OrtValueInfo **, size_t);
-  const count_of counts[] = {ort->inputs_count, ort->implicit_inputs_count};
-  const values_of all[] = {ort->inputs, ort->implicit_inputs};
   place *at = find(graph, places, node);
-  for (int i = 0; i < 2; i++) {
-    size_t count = 0;
-    if (!at || !ks_went_well(ort, counts[i](node, &count)) || count > 1u << 24) return 0;
-    if (count == 0) continue;
-    const OrtValueInfo **values = calloc(count, sizeof *values);
-    int done = values && ks_went_well(ort, all[i](node, values, count));
-    for (size_t k = 0; k < count && done; k++) done = follow(ort, graph, places, at, values[k]);
-    free(values);
-    if (!done) return 0;
-  }
-  return 1;
+  size_t count = 0;
+  if (!at || !ks_went_well(ort, ort->inputs_count(node, &count)) || count > 1u << 24) return 0;
+  const OrtValueInfo **values = calloc(count + 1, sizeof *values);
+  int done = values && ks_went_well(ort, ort->inputs(node, values, count));
+  for (size_t i = 0; i < count && done; i++) done = follow(ort, graph, places, at, values[i]);
+  free(values);
+  return done;
 }
 
 int ks_partitions(const OrtApi *ort, const ks_graph *graph, const ks_claims *claims, int *partition) {

@@ -34,6 +34,15 @@ static OrtStatus *fuse(const OrtApi *ort, const ks_graph *graph, const ks_claims
   return status;
 }
 
+/* Branches and loops, or 1 if that cannot be known. */
+static int branches(const OrtApi *ort, const ks_graph *graph) {
+  for (size_t i = 0; i < graph->all; i++) {
+    size_t count = 0;
+    if (!ks_went_well(ort, ort->subgraphs_count(graph->node[i], &count)) || count) return 1;
+  }
+  return 0;
+}
+
 static OrtStatus *capability(OrtEp *base, const OrtGraph *from, OrtSupport *support) {
   const provider *p = (const provider *)base;
   const int all = p->options.threshold >= 0; /* asked for by tests and measurements: slower layers, too */
@@ -41,9 +50,13 @@ static OrtStatus *capability(OrtEp *base, const OrtGraph *from, OrtSupport *supp
   ks_graph graph;
   ks_claims claims;
   OrtStatus *status = p->ort->parent_node(from, &parent);
-  if (status || parent) return status; /* the body of a loop or a branch is left as it is */
-  if (!ks_graph_read(p->ort, from, all, &graph))
+  if (status || parent) return status;
+  if (!ks_graph_read(p->ort, from, all ? KS_READ_ALL : KS_READ_GOOD, &graph))
     return p->ort->create_status(kOrtFail, "keras_sparse: the graph could not be read");
+  if (branches(p->ort, &graph)) { /* ONNX Runtime 1.23 gives the partitions of such graphs the same name */
+    ks_graph_free(&graph);
+    return NULL;
+  }
   if (!ks_claims_of(&graph.context, p->options.family, p->options.threshold, KS_GAINING, &claims)) {
     ks_graph_free(&graph);
     return p->ort->create_status(kOrtFail, "keras_sparse: no memory");

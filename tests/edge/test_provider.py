@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 
+import keras_sparse_edge
 import numpy as np
 import onnxruntime
 import pytest
@@ -138,6 +139,15 @@ def test_layers_below_their_break_even_are_left_alone():
         assert claimed(session(network.model(network.conv(network.input, 256, zeros=zeros)))) == wanted
 
 
+def test_a_batch_of_none():
+    for network in NETWORKS:
+        file = network(0.8, batch="n")
+        plain, made = session(file, provider=False), session(file, threshold=0)
+        for batch in (2, 0, 2):
+            x = random_input(plain, 2)[:batch]
+            np.testing.assert_array_equal(run(made, x)[0], run(plain, x)[0])
+
+
 def test_sessions_in_many_threads():
     """Several sessions, and one session that runs several times at once."""
     files = [network(0.8, batch="n", seed=seed) for seed, network in enumerate(NETWORKS * 2)]
@@ -192,7 +202,8 @@ def test_the_provider_is_registered_once_and_options_are_kept():
     given.intra_op_num_threads = 2
     assert provider.session_options(given) is given and given.intra_op_num_threads == 2
     assert provider.session_options(threads=3).intra_op_num_threads == 3
-    assert sum(each.ep_name == provider.NAME for each in onnxruntime.get_ep_devices()) == 1
+    (device,) = [each for each in onnxruntime.get_ep_devices() if each.ep_name == provider.NAME]
+    assert device.ep_metadata["version"] == keras_sparse_edge.__version__
     made = onnxruntime.InferenceSession(separable(0.8), given)
     assert made.get_providers() == [provider.NAME, "CPUExecutionProvider"]
 

@@ -175,7 +175,7 @@ def test_sizes_that_are_not_known():
     assert claimed(found) == []
 
 
-def test_branches_are_left_alone_and_what_they_read_is_there():
+def test_graphs_with_branches_are_left_alone():
     """A layer inside of an If, which reads the output of a layer before it."""
     network = Network((2, 16, 9, 8))
     first = network.conv(network.input, 16, activation="relu")
@@ -198,7 +198,7 @@ def test_branches_are_left_alone_and_what_they_read_is_there():
     )
     network.shapes["chosen"], network.numbers["chosen"] = shape, network.numbers[inner]
     last = network.conv("chosen", 8)
-    assert sorted(claims(network.model(last))) == [["Conv"], ["Conv"]]
+    assert claims(network.model(last)) == []
 
 
 @pytest.mark.parametrize(
