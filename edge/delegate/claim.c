@@ -140,8 +140,7 @@ static int gather(claiming *c, ks_claims *claims) {
   return 1;
 }
 
-int ks_claims_of(TfLiteContext *context, const ks_family *family, double threshold, int which,
-                 ks_claims *claims) {
+int ks_claims_of(TfLiteContext *context, const ks_family *family, double threshold, int which, ks_claims *claims) {
   claiming c = {.context = context, .family = family, .threshold = threshold, .tensors = (int)context->tensors_size};
   TfLiteIntArray *plan;
   memset(claims, 0, sizeof *claims);

@@ -180,7 +180,8 @@ static int read_conv(TfLiteContext *context, const TfLiteNode *from, const int *
       node->stride_y == 1 && node->stride_x == 1 && node->same != KS_EXPLICIT)
     node->kind = KS_DENSE, node->keep = 1; /* a vector of one pixel would be mostly empty */
   return params->dilation_height == 1 && params->dilation_width == 1 && window_fits(context, node) &&
-         known_activation(node->activation) && extent(&t[node->a], 3) == node->inputs && extent(&t[node->out], 3) == node->outputs &&
+         known_activation(node->activation) && extent(&t[node->a], 3) == node->inputs &&
+         extent(&t[node->out], 3) == node->outputs &&
          sums_fit(context, node, (int64_t)node->height * node->width * node->inputs);
 }
 
@@ -197,9 +198,8 @@ static int read_depthwise(TfLiteContext *context, const TfLiteNode *from, const 
   if (!read_padding(params->padding, from, node)) return 0;
   return extent(weights, 0) == 1 && params->dilation_height == 1 && params->dilation_width == 1 &&
          node->stride_y == node->stride_x && (node->stride_x == 1 || node->stride_x == 2) &&
-         window_fits(context, node) &&
-         known_activation(node->activation) && extent(&t[node->a], 3) == node->inputs && extent(&t[node->out], 3) == node->outputs &&
-         sums_fit(context, node, (int64_t)node->height * node->width);
+         window_fits(context, node) && known_activation(node->activation) && extent(&t[node->a], 3) == node->inputs &&
+         extent(&t[node->out], 3) == node->outputs && sums_fit(context, node, (int64_t)node->height * node->width);
 }
 
 static int read_dense(TfLiteContext *context, const TfLiteNode *from, const int *users, const int *makers,

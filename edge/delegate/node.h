@@ -9,13 +9,13 @@ typedef enum { KS_CONV, KS_DEPTHWISE, KS_DENSE, KS_ADD, KS_PAD } ks_kind;
 
 typedef struct {
   ks_kind kind;
-  int index;                          /* in the graph */
-  int a, b, out;                      /* tensors; `b` is -1 but for a sum */
-  int weights;                        /* tensor of dense weights or of the input of DENSIFY, or -1 */
-  int scales;                         /* tensor that the layer reads as its weights, whose scales count, or -1 */
-  int densify;                        /* the DENSIFY before the weights, or -1 */
-  int bias;                           /* tensor or -1 */
-  int outputs, height, width, inputs; /* of the weights */
+  int index;                                /* in the graph */
+  int a, b, out;                            /* tensors; `b` is -1 but for a sum */
+  int weights;                              /* tensor of dense weights or of the input of DENSIFY, or -1 */
+  int scales;                               /* tensor that the layer reads as its weights, whose scales count, or -1 */
+  int densify;                              /* the DENSIFY before the weights, or -1 */
+  int bias;                                 /* tensor or -1 */
+  int outputs, height, width, inputs;       /* of the weights */
   int stride_y, stride_x, same, activation; /* `same`: 0, 1, or KS_EXPLICIT */
   int keep;                     /* whether a fully connected layer keeps all axes but the last; two are left if not */
   int top, bottom, left, right; /* of PAD, and of KS_EXPLICIT */

@@ -60,7 +60,8 @@ static int set_kernels(ks_options *options, const char *value, char *message) {
     strncat(known, (*each)->name, sizeof known - strlen(known) - 1);
   }
   if (strcmp(value, "auto") == 0)
-    return complain(message, "this processor has no instructions that the sparse kernels need (AVX2, or sdot on ARM64)");
+    return complain(message,
+                    "this processor has no instructions that the sparse kernels need (AVX2, or sdot on ARM64)");
   return complain(message, "kernels: this processor has %s. Received: %s", known, value);
 }
 

@@ -32,14 +32,14 @@ typedef enum {
 typedef struct {
   ks_step_kind kind;
   ks_place a, b, out;
-  int channels_first; /* of bytes outside */
+  int channels_first;        /* of bytes outside */
   int images, units;         /* units of one image, or of all where a layer does not know images */
   size_t a_image, out_image; /* bytes from one image to the next */
   size_t a_plane, out_plane;
   uint8_t flip, out_flip; /* XORed into bytes that come from outside or go there; into a fully connected's outputs */
-  int groups, channels; /* of the output */
-  int chunk;            /* groups, pixels or rows of 16 outputs of a unit */
-  size_t pixels;        /* of the output */
+  int groups, channels;   /* of the output */
+  int chunk;              /* groups, pixels or rows of 16 outputs of a unit */
+  size_t pixels;          /* of the output */
   ks_frame frame;
   ks_conv conv;
   int tiles, tile;              /* pixel tiles, and pixels of each */

@@ -218,7 +218,8 @@ static int get_node(TfLiteContext *context, int index, TfLiteNode **node, TfLite
   return kOk;
 }
 
-static int get_outside(TfLiteContext *context, const TfLiteIntArray *nodes, TfLiteDelegateParams **outside, int *count) {
+static int get_outside(TfLiteContext *context, const TfLiteIntArray *nodes, TfLiteDelegateParams **outside,
+                       int *count) {
   (void)nodes;
   *outside = &((ks_graph *)context)->outside, *count = 1;
   return kOk;

@@ -10,11 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KS_ORT_VERSION = 23 };                              /* the first with providers that compile */
-enum { kOrtFail = 1, kOrtInvalidArgument = 2, kOrtEpFail = 11 }; /* OrtErrorCode */
-enum { kOrtFloat = 1, kOrtUint8 = 2, kOrtInt8 = 3, kOrtInt32 = 6 }; /* ONNXTensorElementDataType */
+enum { KS_ORT_VERSION = 23 };                                               /* the first with providers that compile */
+enum { kOrtFail = 1, kOrtInvalidArgument = 2 };                             /* OrtErrorCode */
+enum { kOrtFloat = 1, kOrtUint8 = 2, kOrtInt8 = 3, kOrtInt32 = 6 };         /* ONNXTensorElementDataType */
 enum { kOrtInt = 1, kOrtInts = 2, kOrtFloatAttribute = 3, kOrtString = 5 }; /* OrtOpAttrType */
-enum { kOrtCpu = 0 };                                      /* OrtHardwareDeviceType */
+enum { kOrtCpu = 0 };                                                       /* OrtHardwareDeviceType */
 
 typedef struct OrtStatus OrtStatus; /* NULL: all went well */
 typedef struct OrtValue OrtValue;
@@ -41,8 +41,8 @@ typedef struct {
 } OrtFusion; /* OrtNodeFusionOptions */
 
 typedef struct {
-  OrtStatus *(*create_ep_device)(OrtEpFactory *factory, const OrtHardwareDevice *device, const OrtKeyValuePairs *metadata,
-                                 const OrtKeyValuePairs *options, OrtEpDevice **made);
+  OrtStatus *(*create_ep_device)(OrtEpFactory *factory, const OrtHardwareDevice *device,
+                                 const OrtKeyValuePairs *metadata, const OrtKeyValuePairs *options, OrtEpDevice **made);
   void *gap_1;
   OrtStatus *(*add_nodes_to_fuse)(OrtSupport *support, const OrtNode *const *nodes, size_t count,
                                   const OrtFusion *options);

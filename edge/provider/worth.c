@@ -3,7 +3,7 @@
 /* Nanoseconds on one thread, with vectors of 16 pixels: measured by `benchmarks/native_onnx.py --layers`, on the safe
  * side. Narrower vectors take as many times longer in both kinds of kernel. */
 static const double DENSE = 1 / 190.0, BLOCK = 0.4, OUTPUT = 1; /* of a product; of a block and an output, a vector */
-static const double BYTE = 0.1, BORDER = 5000;                 /* of a byte that enters or leaves; of a partition */
+static const double BYTE = 0.1, BORDER = 5000;                  /* of a byte that enters or leaves; of a partition */
 
 static double count(const TfLiteTensor *tensor, int from, int to) {
   double product = 1;
@@ -17,8 +17,7 @@ static double saved(const ks_graph *graph, const ks_node *node, const ks_family 
   const TfLiteTensor *t = graph->context.tensors;
   const int taps = node->height * node->width;
   const double pixels = count(&t[node->out], 0, 3), products = (double)node->outputs * taps * node->inputs;
-  const double blocks =
-      (double)ks_count_blocks(t[node->weights].data, node->outputs, taps, node->inputs, 1, KS_GROUP);
+  const double blocks = (double)ks_count_blocks(t[node->weights].data, node->outputs, taps, node->inputs, 1, KS_GROUP);
   const double wider = 16.0 / family->pixels;
   return wider * pixels * (products * DENSE - (blocks * BLOCK + node->outputs * OUTPUT) / 16);
 }
