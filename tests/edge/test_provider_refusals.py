@@ -197,8 +197,7 @@ def test_graphs_with_branches_are_left_alone():
         )
     )
     network.shapes["chosen"], network.numbers["chosen"] = shape, network.numbers[inner]
-    for last in ("chosen", first):
-        assert claims(network.model(network.conv(last, 8), "chosen")) == []
+    assert claims(network.model(network.conv(first, 8), "chosen")) == []
 
 
 @pytest.mark.parametrize(
