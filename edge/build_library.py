@@ -14,8 +14,9 @@ import subprocess
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = sorted(str(path) for part in ("kernels", "delegate") for path in FOLDER.glob(f"{part}/*.c"))
-HEADERS = sorted(str(path) for part in ("kernels", "delegate") for path in FOLDER.glob(f"{part}/*.h"))
+PARTS = ("kernels", "delegate", "provider")
+SOURCES = sorted(str(path) for part in PARTS for path in FOLDER.glob(f"{part}/*.c"))
+HEADERS = sorted(str(path) for part in PARTS for path in FOLDER.glob(f"{part}/*.h"))
 COMPILE = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-ffp-contract=off", "-pthread"]
 LINK = ["-pthread", "-lm", "-Wl,-s"]
 

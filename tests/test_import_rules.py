@@ -54,6 +54,7 @@ EXPORT = (
     *RUNTIMES,
 )
 NATIVE = "keras_sparse_edge.native"
+PROVIDER = "edge/keras_sparse_edge/provider.py"
 REPORT = (
     *NOUNS,
     NATIVE,
@@ -106,7 +107,8 @@ RULES = (
     # onnx raises the errors of protobuf; tf2onnx wants the shapes of its inputs as tensorflow.TensorSpec
     Rule(ONNX, (*EXPORT, "onnx", "google.protobuf", "tf2onnx", "tensorflow"),            PRIVATE),
     Rule("keras_sparse/report/**/*.py",   REPORT,                                        PRIVATE),
-    Rule("edge/**/*.py",                  EDGE,                                ("keras_sparse", "tensorflow")),
+    Rule("edge/**/*.py",                  EDGE,                      ("keras_sparse", "tensorflow"), but=(PROVIDER,)),
+    Rule(PROVIDER,                        (*EDGE, "onnxruntime"),    ("keras_sparse", "tensorflow")),
     Rule("examples/**/*.py",              ANY,                                           ("keras_sparse.*",)),
     Rule("benchmarks/**/*.py",            ANY,            ("keras_sparse.*",), but=("benchmarks/native_pareto.py",)),
     Rule("benchmarks/native_pareto.py",   (*DRAWN, "keras_sparse", "keras_sparse.demo")),
@@ -222,6 +224,7 @@ TREE = {
     "keras_sparse/exporting/onnx.py": "def export():\n    import tf2onnx",
     "keras_sparse/report/tables.py": "import rich",
     "edge/keras_sparse_edge/bundle.py": "from .manifest import read\nfrom keras_sparse_edge import x",
+    PROVIDER: "def session_options():\n    import onnxruntime",
     "examples/prune.py": "import keras\nimport keras_sparse as ks\nks.export",
     "benchmarks/size.py": "import keras_sparse as ks",
     "benchmarks/native_pareto.py": "from keras_sparse.demo import training",
@@ -266,6 +269,7 @@ def test_a_tree_that_keeps_the_rules_passes(tmp_path: Path) -> None:
         ("keras_sparse/migration/keras2.py", "import tensorflow", "keras2.py:1: tensorflow is not"),
         ("keras_sparse/saving/weights.py", "import keras.src.ops", "weights.py:1: keras.src.ops"),
         ("edge/keras_sparse_edge/bundle.py", "import requests", "requests"),
+        ("edge/keras_sparse_edge/bundle.py", "import onnxruntime", "onnxruntime"),
         ("examples/prune.py", "from keras_sparse.train import x", "keras_sparse.train.x"),
         ("benchmarks/size.py", "import keras_sparse.exporting", "keras_sparse.exporting is not"),
         ("keras_sparse/demo/data.py", "from keras.src import ops", "demo/data.py:1: keras.src.ops"),

@@ -156,7 +156,7 @@ static int gather(claiming *c, ks_claims *claims) {
   return 1;
 }
 
-int ks_claims_of(TfLiteContext *context, const ks_family *family, double threshold, ks_claims *claims) {
+int ks_claims_of(TfLiteContext *context, const ks_family *family, double threshold, int which, ks_claims *claims) {
   claiming c = {.context = context, .family = family, .threshold = threshold, .tensors = (int)context->tensors_size};
   TfLiteIntArray *plan;
   memset(claims, 0, sizeof *claims);
@@ -166,11 +166,11 @@ int ks_claims_of(TfLiteContext *context, const ks_family *family, double thresho
   c.claimed = calloc(tensors, sizeof(int));
   c.claim = calloc(nodes, sizeof *c.claim), c.keep = calloc(nodes, 1), c.gains = calloc(nodes, 1);
   int done = c.users && c.makers && c.claimed && c.claim && c.keep && c.gains && fill(&c, plan);
-  if (done) {
+  if (done && which == KS_GAINING) {
     settle(&c);
     extend(&c);
-    done = gather(&c, claims);
   }
+  done = done && gather(&c, claims);
   free(c.users), free(c.makers), free(c.claimed), free(c.claim), free(c.keep), free(c.gains);
   if (!done) ks_claims_free(claims);
   return done;

@@ -1,21 +1,18 @@
 /* LiteRT's external delegate: options, lifetime, and the kernel that stands for each partition. */
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "claim.h"
+#include "options.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
 typedef struct {
   TfLiteDelegate base;   /* first: LiteRT's pointer is ours */
   atomic_int references; /* its creator and every kernel; interpreters may outlive the delegate */
-  const ks_family *family;
   ks_pool *pool;
-  int threads;      /* 0: as many as the interpreter */
-  double threshold; /* fraction of zero blocks from which on a layer is claimed; below 0: its break-even */
+  ks_options options; /* 0 threads: as many as the interpreter */
 } delegate;
 
 static void release(delegate *d) {
@@ -62,8 +59,8 @@ static void *kernel_init(TfLiteContext *context, const char *buffer, size_t leng
   }
   atomic_fetch_add(&d->references, 1);
   k->owner = d;
-  k->plan.family = d->family, k->plan.pool = d->pool;
-  k->plan.threads = d->threads ? d->threads : context->recommended_num_threads;
+  k->plan.family = d->options.family, k->plan.pool = d->pool;
+  k->plan.threads = d->options.threads ? d->options.threads : context->recommended_num_threads;
   if (k->plan.threads < 1) k->plan.threads = 1;
   if (k->plan.threads > KS_MOST_THREADS) k->plan.threads = KS_MOST_THREADS;
   k->plan.input = copy_of(params->input_tensors, &k->plan.inputs);
@@ -95,7 +92,7 @@ static int kernel_invoke(TfLiteContext *context, TfLiteNode *node) {
 static int prepare(TfLiteContext *context, TfLiteDelegate *base) {
   delegate *d = (delegate *)base;
   ks_claims claims;
-  if (!ks_claims_of(context, d->family, d->threshold, &claims)) {
+  if (!ks_claims_of(context, d->options.family, d->options.threshold, KS_GAINING, &claims)) {
     context->report_error(context, "keras_sparse: the graph could not be read");
     return kError;
   }
@@ -117,91 +114,16 @@ static int prepare(TfLiteContext *context, TfLiteDelegate *base) {
 
 typedef void (*report)(const char *message);
 
-static void complain(report error, const char *format, ...) {
-  char message[256];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(message, sizeof message, format, arguments);
-  va_end(arguments);
-  if (error) error(message);
-}
-
-static int set_threads(delegate *d, const char *value, report error) {
-  char *end;
-  const long threads = strtol(value, &end, 10);
-  if (*value && !*end && threads >= 1 && threads <= KS_MOST_THREADS) {
-    d->threads = (int)threads;
-    return 1;
-  }
-  complain(error, "threads: a number from 1 to 65 is required. Received: %s", value);
-  return 0;
-}
-
-/* Digits with a point or without; strtod would ask the locale what a point is. */
-static int number(const char *text, double *value) {
-  double unit = 0;
-  int digits = 0;
-  for (*value = 0; *text; text++) {
-    if (*text == '.' && unit == 0) {
-      unit = 1;
-    } else if (*text >= '0' && *text <= '9') {
-      const int digit = *text - '0';
-      *value = unit == 0 ? 10 * *value + digit : *value + digit * (unit /= 10);
-      digits++;
-    } else {
-      return 0;
-    }
-  }
-  return digits > 0;
-}
-
-static int set_threshold(delegate *d, const char *value, report error) {
-  double threshold;
-  if (number(value, &threshold) && threshold <= 1) {
-    d->threshold = threshold;
-    return 1;
-  }
-  complain(error, "threshold: a fraction of zero blocks from 0 to 1 is required. Received: %s", value);
-  return 0;
-}
-
-static int set_kernels(delegate *d, const char *value, report error) {
-  d->family = ks_family_for(value);
-  if (d->family) return 1;
-  char known[160] = "auto";
-  for (const ks_family *const *each = ks_families; *each; each++) {
-    if (!(*each)->available()) continue;
-    strncat(known, ", ", sizeof known - strlen(known) - 1);
-    strncat(known, (*each)->name, sizeof known - strlen(known) - 1);
-  }
-  if (strcmp(value, "auto") == 0)
-    complain(error, "this processor has no instructions that the sparse kernels need (AVX2, or sdot on ARM64)");
-  else
-    complain(error, "kernels: this processor has %s. Received: %s", known, value);
-  return 0;
-}
-
 EXPORT TfLiteDelegate *tflite_plugin_create_delegate(char **keys, char **values, size_t count, report error) {
   delegate *d = calloc(1, sizeof *d);
   if (!d) return NULL;
-  d->threshold = -1;
-  const char *kernels = "auto";
-  int done = 1;
-  for (size_t i = 0; i < count && done; i++) {
-    if (strcmp(keys[i], "threads") == 0)
-      done = set_threads(d, values[i], error);
-    else if (strcmp(keys[i], "threshold") == 0)
-      done = set_threshold(d, values[i], error);
-    else if (strcmp(keys[i], "kernels") == 0)
-      kernels = values[i];
-    else {
-      complain(error, "an option must be kernels, threads or threshold. Received: %s", keys[i]);
-      done = 0;
-    }
+  char message[KS_MESSAGE];
+  if (!ks_options_read((const char *const *)keys, (const char *const *)values, count, &d->options, message)) {
+    if (error) error(message);
+    free(d);
+    return NULL;
   }
-  done = done && set_kernels(d, kernels, error);
-  if (done && !(d->pool = ks_pool_new())) done = 0;
-  if (!done) {
+  if (!(d->pool = ks_pool_new())) {
     free(d);
     return NULL;
   }

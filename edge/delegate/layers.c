@@ -30,9 +30,9 @@ static void pack(ks_planning *p, const ks_node *node, pack_with with, void *argu
 /* The value that a convolution reads, through a PAD that it does itself, and the frame of its padded image. */
 static ks_value *framed(ks_planning *p, const ks_node *node, ks_frame *f, int *height, int *width) {
   ks_value *a = ks_value_of(p, node->a);
-  int top, left;
-  ks_window(a->height, node->height, node->stride_y, node->same, &top, height);
-  ks_window(a->width, node->width, node->stride_x, node->same, &left, width);
+  const ks_window w = ks_window_of(node, a->height, a->width);
+  int top = w.top, left = w.left;
+  *height = w.height, *width = w.width;
   if (a->framed >= 0) {
     const ks_node *pad = &p->plan->claim[a->framed].node;
     a = ks_value_of(p, pad->a);
@@ -190,6 +190,7 @@ void ks_plan_dense(ks_planning *p, const ks_claim *claim, int rank, const int *d
   ks_step *s = ks_new_step(p, KS_STEP_DENSE, in, KS_NOWHERE, to);
   s->images = out->images * (int)ks_pixels(out);
   s->inputs = node->inputs, s->channels = node->outputs, s->form = form;
+  s->flip = p->plan->family->flip ^ ks_flip_of(p, node->a), s->out_flip = ks_flip_of(p, node->out);
   s->a_image = (size_t)node->inputs, s->out_image = (size_t)node->outputs;
   const int rows = ks_divide_up(node->outputs, KS_ROWS);
   s->chunk = ks_chunk(p->plan, rows, 8), s->units = ks_divide_up(rows, s->chunk);

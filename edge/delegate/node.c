@@ -34,16 +34,38 @@ int ks_dims_fit(int rank, const int *dims) {
 }
 
 int ks_frame_fits(const ks_node *node, int images, int height, int width) {
-  const double rows = (double)height + node->height + node->stride_y;
-  const double columns = (double)width + node->width + node->stride_x;
+  const double rows = (double)height + node->top + node->bottom + node->height + node->stride_y;
+  const double columns = (double)width + node->left + node->right + node->width + node->stride_x;
   const double phases = (double)node->height * node->width;
   return images * (rows * columns + 16 * phases) * (node->inputs + 3.0) <= KS_MOST_BYTES;
 }
 
-void ks_window(int input, int kernel, int stride, int same, int *before, int *output) {
+static void window(int input, int kernel, int stride, int same, int *before, int *output) {
   *output = same ? (input + stride - 1) / stride : (input - kernel + stride) / stride;
   const int all = (*output - 1) * stride + kernel - input;
   *before = same && all > 0 ? all / 2 : 0;
+}
+
+ks_window ks_window_of(const ks_node *node, int height, int width) {
+  ks_window w;
+  const int given = node->same == KS_EXPLICIT, same = node->same == kSame;
+  if (given) height += node->top + node->bottom, width += node->left + node->right;
+  window(height, node->height, node->stride_y, same, &w.top, &w.height);
+  window(width, node->width, node->stride_x, same, &w.left, &w.width);
+  if (given) w.top = node->top, w.left = node->left;
+  return w;
+}
+
+/* Returns 0 for padding that is not known. */
+static int read_padding(int padding, const TfLiteNode *from, ks_node *node) {
+  node->same = padding == kValid ? 0 : padding;
+  if (padding != KS_EXPLICIT) return padding == kSame || padding == kValid;
+  const int *pads = from->custom_initial_data;
+  if (!pads || from->custom_initial_data_size != 4 * sizeof *pads) return 0;
+  node->top = pads[0], node->left = pads[1], node->bottom = pads[2], node->right = pads[3];
+  for (int i = 0; i < 4; i++)
+    if (pads[i] < 0 || pads[i] > KS_MOST_STRIDE) return 0;
+  return 1;
 }
 
 static int rank(const TfLiteTensor *tensor) { return tensor->dims ? tensor->dims->size : 0; }
@@ -139,10 +161,8 @@ static int window_fits(const TfLiteContext *context, const ks_node *node) {
       !ks_frame_fits(node, extent(a, 0), extent(a, 1), extent(a, 2)))
     return 0;
   const TfLiteTensor *out = &context->tensors[node->out];
-  int before, height, width;
-  ks_window(extent(a, 1), node->height, node->stride_y, node->same, &before, &height);
-  ks_window(extent(a, 2), node->width, node->stride_x, node->same, &before, &width);
-  return extent(out, 0) == extent(a, 0) && extent(out, 1) == height && extent(out, 2) == width;
+  const ks_window w = ks_window_of(node, extent(a, 1), extent(a, 2));
+  return extent(out, 0) == extent(a, 0) && extent(out, 1) == w.height && extent(out, 2) == w.width;
 }
 
 static int read_conv(TfLiteContext *context, const TfLiteNode *from, const int *users, const int *makers,
@@ -154,13 +174,14 @@ static int read_conv(TfLiteContext *context, const TfLiteNode *from, const int *
   const TfLiteTensor *weights = &t[node->weights];
   node->height = extent(weights, 1), node->width = extent(weights, 2), node->inputs = extent(weights, 3);
   node->stride_y = params->stride_height, node->stride_x = params->stride_width;
-  node->same = params->padding == kSame, node->activation = params->activation;
+  node->activation = params->activation;
+  if (!read_padding(params->padding, from, node)) return 0;
   if (node->height == 1 && node->width == 1 && extent(&t[node->a], 1) == 1 && extent(&t[node->a], 2) == 1 &&
-      node->stride_y == 1 && node->stride_x == 1)
+      node->stride_y == 1 && node->stride_x == 1 && node->same != KS_EXPLICIT)
     node->kind = KS_DENSE, node->keep = 1; /* a vector of one pixel would be mostly empty */
   return params->dilation_height == 1 && params->dilation_width == 1 && window_fits(context, node) &&
-         (node->same || params->padding == kValid) && known_activation(node->activation) &&
-         extent(&t[node->a], 3) == node->inputs && extent(&t[node->out], 3) == node->outputs &&
+         known_activation(node->activation) && extent(&t[node->a], 3) == node->inputs &&
+         extent(&t[node->out], 3) == node->outputs &&
          sums_fit(context, node, (int64_t)node->height * node->width * node->inputs);
 }
 
@@ -173,13 +194,12 @@ static int read_depthwise(TfLiteContext *context, const TfLiteNode *from, const 
   const TfLiteTensor *weights = &t[node->weights];
   node->height = extent(weights, 1), node->width = extent(weights, 2), node->inputs = node->outputs;
   node->stride_y = params->stride_height, node->stride_x = params->stride_width;
-  node->same = params->padding == kSame, node->activation = params->activation;
+  node->activation = params->activation;
+  if (!read_padding(params->padding, from, node)) return 0;
   return extent(weights, 0) == 1 && params->dilation_height == 1 && params->dilation_width == 1 &&
          node->stride_y == node->stride_x && (node->stride_x == 1 || node->stride_x == 2) &&
-         window_fits(context, node) &&
-         (node->same || params->padding == kValid) && known_activation(node->activation) &&
-         extent(&t[node->a], 3) == node->inputs && extent(&t[node->out], 3) == node->outputs &&
-         sums_fit(context, node, (int64_t)node->height * node->width);
+         window_fits(context, node) && known_activation(node->activation) && extent(&t[node->a], 3) == node->inputs &&
+         extent(&t[node->out], 3) == node->outputs && sums_fit(context, node, (int64_t)node->height * node->width);
 }
 
 static int read_dense(TfLiteContext *context, const TfLiteNode *from, const int *users, const int *makers,

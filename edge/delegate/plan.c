@@ -23,14 +23,13 @@ static int shape_of(ks_planning *p, const ks_node *node, int *dims) {
   if (!a || !b || memcmp(a->dims, b->dims, sizeof(int) * (size_t)(a->rank < b->rank ? a->rank : b->rank)) != 0)
     return 0;
   memcpy(dims, a->dims, sizeof a->dims);
-  int before;
+  ks_window w;
   switch (node->kind) {
     case KS_CONV:
     case KS_DEPTHWISE:
       if (a->rank != 4 || a->channels != node->inputs) return 0;
-      ks_window(a->height, node->height, node->stride_y, node->same, &before, &dims[1]);
-      ks_window(a->width, node->width, node->stride_x, node->same, &before, &dims[2]);
-      dims[3] = node->outputs;
+      w = ks_window_of(node, a->height, a->width);
+      dims[1] = w.height, dims[2] = w.width, dims[3] = node->outputs;
       return dims[1] < 1 || dims[2] < 1 ? 0 : 4;
     case KS_DENSE:
       if (node->keep) {
@@ -104,6 +103,13 @@ static void enter_values(ks_planning *p) {
   }
 }
 
+uint8_t *ks_plan_memory(const ks_plan *plan) {
+  const size_t bytes = plan->arena_bytes + plan->scratch_bytes * (size_t)plan->threads + KS_ALIGN;
+  uint8_t *memory = aligned_alloc(KS_ALIGN, bytes / KS_ALIGN * KS_ALIGN);
+  if (memory) memset(memory, 0, bytes / KS_ALIGN * KS_ALIGN);
+  return memory;
+}
+
 const char *ks_plan_prepare(ks_plan *plan, TfLiteContext *context) {
   ks_plan_clear(plan);
   ks_planning p = {.plan = plan, .context = context};
@@ -124,9 +130,7 @@ const char *ks_plan_prepare(ks_plan *plan, TfLiteContext *context) {
   if (!p.error && !ks_place_buffers(plan)) p.error = KS_NO_MEMORY;
   if (!p.error) {
     plan->scratch_bytes = (plan->scratch_bytes + KS_SLACK + KS_ALIGN - 1) / KS_ALIGN * KS_ALIGN;
-    plan->memory = aligned_alloc(KS_ALIGN, plan->arena_bytes + plan->scratch_bytes * (size_t)plan->threads + KS_ALIGN);
-    if (plan->memory) memset(plan->memory, 0, plan->arena_bytes + plan->scratch_bytes * (size_t)plan->threads);
-    if (!plan->memory) p.error = KS_NO_MEMORY;
+    if (!(plan->memory = ks_plan_memory(plan))) p.error = KS_NO_MEMORY;
   }
   free(p.values);
   if (p.error) ks_plan_clear(plan);

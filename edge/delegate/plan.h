@@ -32,12 +32,14 @@ typedef enum {
 typedef struct {
   ks_step_kind kind;
   ks_place a, b, out;
+  int channels_first;        /* of bytes outside */
   int images, units;         /* units of one image, or of all where a layer does not know images */
   size_t a_image, out_image; /* bytes from one image to the next */
   size_t a_plane, out_plane;
-  int groups, channels; /* of the output */
-  int chunk;            /* groups, pixels or rows of 16 outputs of a unit */
-  size_t pixels;        /* of the output */
+  uint8_t flip, out_flip; /* XORed into bytes that come from outside or go there; into a fully connected's outputs */
+  int groups, channels;   /* of the output */
+  int chunk;              /* groups, pixels or rows of 16 outputs of a unit */
+  size_t pixels;          /* of the output */
   ks_frame frame;
   ks_conv conv;
   int tiles, tile;              /* pixel tiles, and pixels of each */
@@ -62,9 +64,16 @@ typedef struct {
 /* Threads take a while to wake: with less work than so many nanoseconds, the caller is done before they are there. */
 enum { KS_LITTLE = 100000 };
 
+/* Runs all units of a job, with `thread` below `threads` for each. */
+typedef void (*ks_share)(void *sharer, int threads, ks_unit run, void *job, int units);
+
 typedef struct {
   const ks_family *family;
   ks_pool *pool;
+  ks_share share; /* instead of the pool, or NULL */
+  void *sharer;
+  int channels_first;  /* whether tensors of four axes are NCHW outside, not NHWC */
+  const uint8_t *flip; /* per tensor: what is XORed into its bytes outside to make them int8; NULL: nothing */
   int threads;
   int claims;
   ks_claim *claim;
@@ -81,6 +90,8 @@ typedef struct {
 
 /* (Re)makes the steps for the present shapes and gives the output tensors theirs. Returns NULL or what went wrong. */
 const char *ks_plan_prepare(ks_plan *plan, TfLiteContext *context);
+/* More memory for it, so that a copy of the plan can run beside it. NULL when memory is out. */
+uint8_t *ks_plan_memory(const ks_plan *plan);
 void ks_plan_run(ks_plan *plan, TfLiteContext *context);
 /* Frees the steps, not the plan. */
 void ks_plan_clear(ks_plan *plan);

@@ -30,6 +30,7 @@ typedef struct {
 
 static inline int ks_divide_up(int a, int b) { return (a + b - 1) / b; }
 static inline int ks_groups(int channels) { return ks_divide_up(channels, KS_GROUP); }
+static inline uint8_t ks_flip_of(const ks_planning *p, int tensor) { return p->plan->flip ? p->plan->flip[tensor] : 0; }
 static inline size_t ks_pixels(const ks_value *v) { return (size_t)v->height * v->width; }
 
 /* values.c: where tensors are, and steps that rearrange them. */

@@ -26,8 +26,13 @@ static void enter(void *argument, int unit, int thread) {
   const ks_step *s = j->step;
   const int image = unit / s->units, first = unit % s->units * s->chunk;
   (void)thread;
-  ks_to_planes((const int8_t *)j->a + image * s->a_image, j->out + image * s->out_image, s->pixels, s->channels, first,
-               smaller(first + s->chunk, s->groups), j->plan->family->flip);
+  const int8_t *in = (const int8_t *)j->a + image * s->a_image;
+  uint8_t *out = j->out + image * s->out_image;
+  const int last = smaller(first + s->chunk, s->groups);
+  if (s->channels_first)
+    ks_to_planes_nchw(in, out, s->pixels, s->channels, first, last, s->flip);
+  else
+    ks_to_planes(in, out, s->pixels, s->channels, first, last, s->flip);
 }
 
 static void leave(void *argument, int unit, int thread) {
@@ -35,8 +40,13 @@ static void leave(void *argument, int unit, int thread) {
   const ks_step *s = j->step;
   const int image = unit / s->units, first = unit % s->units * s->chunk;
   (void)thread;
-  ks_from_planes(j->a + image * s->a_image, (int8_t *)j->out + image * s->out_image, s->pixels, s->channels,
-                 (size_t)first, (size_t)smaller(first + s->chunk, (int)s->pixels), j->plan->family->flip);
+  const uint8_t *in = j->a + image * s->a_image;
+  int8_t *out = (int8_t *)j->out + image * s->out_image;
+  const size_t last = (size_t)smaller(first + s->chunk, (int)s->pixels);
+  if (s->channels_first)
+    ks_from_planes_nchw(in, out, s->pixels, s->channels, (size_t)first, last, s->flip);
+  else
+    ks_from_planes(in, out, s->pixels, s->channels, (size_t)first, last, s->flip);
 }
 
 static void frame(void *argument, int unit, int thread) {
@@ -94,11 +104,14 @@ static void dense(void *argument, int unit, int thread) {
   const uint8_t *in = j->a + vector * s->a_image;
   int8_t *out = (int8_t *)j->out + vector * s->out_image;
   uint8_t *flipped = scratch(j->plan, thread);
-  ks_flip(in, flipped, (size_t)s->inputs, j->plan->family->flip);
+  ks_flip(in, flipped, (size_t)s->inputs, s->flip);
   if (s->form == KS_AS_16X4)
     j->plan->family->dense_16x4(&s->dense, flipped, out, first, last, s->channels);
   else
     j->plan->family->dense_1x16(&s->dense, flipped, out, first, last, s->channels);
+  const int8_t turn = (int8_t)s->out_flip; /* read once: bytes that are written may be anything's to the compiler */
+  const int end = smaller(KS_ROWS * last, s->channels);
+  for (int n = KS_ROWS * first; turn && n < end; n++) out[n] ^= turn;
 }
 
 static void add(void *argument, int unit, int thread) {
@@ -114,11 +127,16 @@ static void add(void *argument, int unit, int thread) {
 static const ks_unit RUN[] = {enter, leave, frame, conv, depthwise, dense, add};
 
 void ks_plan_run(ks_plan *plan, TfLiteContext *context) {
-  const int threads = plan->work < KS_LITTLE ? 1 : ks_pool_begin(plan->pool, plan->threads);
+  const int pooled = !plan->share && plan->work >= KS_LITTLE;
+  const int threads = pooled ? ks_pool_begin(plan->pool, plan->threads) : 1;
   for (int i = 0; i < plan->steps; i++) {
     const ks_step *s = &plan->step[i];
     job j = {plan, s, at(plan, context, s->a), at(plan, context, s->b), at(plan, context, s->out)};
-    ks_pool_run(plan->pool, threads, RUN[s->kind], &j, s->images * s->units);
+    const int units = s->images * s->units;
+    if (plan->share && plan->threads > 1 && units > 1 && plan->work >= KS_LITTLE)
+      plan->share(plan->sharer, plan->threads, RUN[s->kind], &j, units);
+    else
+      ks_pool_run(plan->pool, threads, RUN[s->kind], &j, units);
   }
-  ks_pool_end(plan->pool, threads);
+  if (pooled) ks_pool_end(plan->pool, threads);
 }

@@ -71,6 +71,8 @@ ks_place ks_planes_of(ks_planning *p, ks_value *v) {
   ks_step *s = ks_new_step(p, KS_STEP_ENTER, rows, KS_NOWHERE, planes);
   ks_shape_step(s, v, v);
   s->a_image = ks_pixels(v) * v->channels;
+  s->flip = p->plan->family->flip ^ ks_flip_of(p, v->tensor);
+  s->channels_first = p->plan->channels_first && v->rank == 4;
   s->chunk = ks_chunk(p->plan, s->groups, 16);
   s->units = ks_divide_up(s->groups, s->chunk);
   return planes;
@@ -80,6 +82,8 @@ static void rows_to(ks_planning *p, ks_value *v, ks_place to) {
   ks_step *s = ks_new_step(p, KS_STEP_LEAVE, v->planes, KS_NOWHERE, to);
   ks_shape_step(s, v, v);
   s->out_image = ks_pixels(v) * v->channels;
+  s->flip = p->plan->family->flip ^ ks_flip_of(p, v->tensor);
+  s->channels_first = p->plan->channels_first && v->rank == 4;
   s->chunk = (int)(ks_chunk(p->plan, ks_divide_up((int)s->pixels, KS_PIXELS), 4) * KS_PIXELS);
   s->units = ks_divide_up((int)s->pixels, s->chunk);
   v->rows = to;

@@ -1,4 +1,4 @@
-"""The native library: LiteRT's external delegate with INT8 kernels that skip zero blocks of weights."""
+"""The native library of INT8 kernels that skip zero blocks of weights, and LiteRT's external delegate in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 LIBRARY = Path(__file__).with_name("libkeras_sparse.so")
-"""Where the package's build puts it, if it finds a C compiler (`kernels/` and `delegate/` beside the package)."""
+"""Where the package's build puts it, if it finds a C compiler: from `kernels/`, `delegate/` and `provider/`."""
 
 
 def delegate(threads: int | None = None, **options: Any) -> Any:
@@ -36,16 +36,7 @@ def delegate(threads: int | None = None, **options: Any) -> Any:
     >>> len(delegates) <= 1
     True
     """
-    if not LIBRARY.is_file():
-        raise RuntimeError(
-            "The native kernels are not there: no C compiler, or one too old, was found when the package was installed."
-            " With one, install it again; in a checkout, `python setup.py build_ext --inplace`. Received: no file "
-            f"{LIBRARY}"
-        )
-    try:
-        ctypes.CDLL(str(LIBRARY))
-    except OSError as error:
-        raise RuntimeError(f"The native kernels cannot be loaded here: build them again. Received: {error}") from None
+    library()
     from ai_edge_litert.interpreter import load_delegate
 
     given = options if threads is None else {"threads": threads, **options}
@@ -56,6 +47,20 @@ def delegate(threads: int | None = None, **options: Any) -> Any:
         if "this processor has no" in message:
             raise RuntimeError(message) from None
         raise ValueError(message) from None
+
+
+def library() -> ctypes.CDLL:
+    """The library, loaded; `RuntimeError` if it was not built or cannot be loaded."""
+    if not LIBRARY.is_file():
+        raise RuntimeError(
+            "The native kernels are not there: no C compiler, or one too old, was found when the package was installed."
+            " With one, install it again; in a checkout, `python setup.py build_ext --inplace`. Received: no file "
+            f"{LIBRARY}"
+        )
+    try:
+        return ctypes.CDLL(str(LIBRARY))
+    except OSError as error:
+        raise RuntimeError(f"The native kernels cannot be loaded here: build them again. Received: {error}") from None
 
 
 @functools.cache

@@ -16,6 +16,12 @@ void ks_to_planes(const int8_t *nhwc, uint8_t *planes, size_t pixels, int channe
 void ks_from_planes(const uint8_t *planes, int8_t *nhwc, size_t pixels, int channels, size_t first, size_t last,
                     uint8_t flip);
 
+/* The same for NCHW. */
+void ks_to_planes_nchw(const int8_t *nchw, uint8_t *planes, size_t pixels, int channels, int first, int last,
+                       uint8_t flip);
+void ks_from_planes_nchw(const uint8_t *planes, int8_t *nchw, size_t pixels, int channels, size_t first, size_t last,
+                         uint8_t flip);
+
 /* An image that is padded and split into planes by phase: phase (y, x) has the padded image's rows y, y + stride_y, ...
  * and columns x, x + stride_x, ... */
 typedef struct {

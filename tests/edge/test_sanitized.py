@@ -42,6 +42,12 @@ def test_the_tests_of_kernels_and_delegate(environment):
     assert " passed" in said and " failed" not in said
 
 
+def test_the_tests_of_the_provider(environment):
+    tests = [HERE / f"test_provider{part}.py" for part in ("", "_layers", "_refusals")]
+    said = ran([sys.executable, HERE / "without_package.py", "-q", "-s", "-p", "no:cacheprovider", *tests], environment)
+    assert " passed" in said and " failed" not in said
+
+
 def test_a_part_of_the_fuzzer(environment):
     said = ran([sys.executable, HERE / "fuzz_delegate.py", "--runs", 300, "--seconds", 15], environment)
     assert ", 0 findings" in said
