@@ -1,6 +1,7 @@
 """The public names of `keras_sparse`, and where they are."""
 
 from keras_sparse_edge.native import delegate
+from keras_sparse_edge.provider import session_options
 
 from keras_sparse.encoding.two_of_four import pack_2of4, unpack_2of4
 from keras_sparse.exporting.artifact import Artifact
@@ -53,6 +54,7 @@ __all__ = [
     "prepare",
     "recommend",
     "save_weights",
+    "session_options",
     "shrink",
     "sparsity",
     "strip",

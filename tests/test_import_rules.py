@@ -53,11 +53,11 @@ EXPORT = (
     "keras",
     *RUNTIMES,
 )
-NATIVE = "keras_sparse_edge.native"
+NATIVE = ("keras_sparse_edge.native", "keras_sparse_edge.provider")
 PROVIDER = "edge/keras_sparse_edge/provider.py"
 REPORT = (
     *NOUNS,
-    NATIVE,
+    *NATIVE,
     TARGETS,
     "keras_sparse.report",
     "keras_sparse.runtime",
@@ -98,7 +98,7 @@ RULES = (
     Rule("keras_sparse/targets/**/*.py",  (*NOUNS, TARGETS),                             ("keras_sparse.target",)),
     Rule("keras_sparse/encoding/**/*.py", ENCODING),
     Rule("keras_sparse/packing/**/*.py",  PACKING),
-    Rule("keras_sparse/runtime/**/*.py",  (*NOUNS, "keras_sparse.runtime", *RUNTIMES, NATIVE)),
+    Rule("keras_sparse/runtime/**/*.py",  (*NOUNS, "keras_sparse.runtime", *RUNTIMES, *NATIVE)),
     Rule("keras_sparse/train/**/*.py",    (*NOUNS, TARGETS, "keras_sparse.train", "keras"), PRIVATE),
     Rule("keras_sparse/migration/**/*.py", MIGRATION,                                    PRIVATE),
     Rule("keras_sparse/saving/**/*.py",   SAVING,                                        PRIVATE),

@@ -17,7 +17,7 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="How often each file has its turn.")] = 200,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each runtime.")] = 1,
     native: Annotated[
-        bool | None, typer.Option(help="LiteRT with ks.delegate() or without; by default where it can be had.")
+        bool | None, typer.Option(help="With the native INT8 kernels or without; by default where they can be had.")
     ] = None,
     as_json: JSON = False,
 ):

@@ -52,7 +52,7 @@ class BenchmarkReport:
         columns = ["file", "median us>", "speed-up>", "size>", "gzipped>", "memory>"]
         where = f"{self.rounds} interleaved rounds, batch 1, {self.threads} thread(s), {self.machine}"
         said = "with" if self.native else "without"
-        kernels = f".tflite files {said} the native INT8 kernels of keras_sparse (ks.delegate())"
+        kernels = f"{said} the native INT8 kernels of keras_sparse (ks.delegate(), ks.session_options())"
         return f"{tables.render(tables.build(None, columns, rows))}\n{where}\n{kernels}"
 
 
@@ -68,7 +68,8 @@ def benchmark(files, rounds=200, threads=1, progress=None, native=None):
         rounds: how often each file has its turn.
         threads: number of threads of each runtime.
         progress: called with (rounds done, rounds).
-        native: whether LiteRT has `ks.delegate()`; by default where it can be had.
+        native: whether LiteRT has `ks.delegate()` and ONNX Runtime `ks.session_options()`; by default where these can
+            be had.
 
     Returns:
         A `BenchmarkReport`: `.files`, printable, `.to_dict()`.
@@ -86,7 +87,7 @@ def benchmark(files, rounds=200, threads=1, progress=None, native=None):
     if not paths or rounds < 1:
         raise ValueError(f"At least one file and one round are needed. Received: {len(paths)} files, rounds={rounds}")
     native = available() if native is None else native
-    engines = {path: "native" for path in paths if native and path.suffix == ".tflite"}
+    engines = dict.fromkeys(paths, "native") if native else {}
     memory = {path: isolated.memory(path, threads, engine=engines.get(path)) for path in paths}
     seconds = timing.interleaved(
         paths, rounds, threads, progress=progress or (lambda done, total: None), engines=engines

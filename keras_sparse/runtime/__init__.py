@@ -17,21 +17,21 @@ def open_session(path, threads=1, delegates=True, engine=None):
         path: a `.tflite` or `.onnx` file.
         threads: number of threads of the runtime.
         delegates: whether LiteRT may use its default delegates (XNNPACK).
-        engine: "openvino", to run a `.onnx` file there; "native", a `.tflite` file with `ks.delegate()`.
+        engine: "openvino", to run a `.onnx` file there; "native", a file with `ks.delegate()` or
+            `ks.session_options()`.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {path}")
     target.find(path)  # an unknown suffix is an error that names those that are known
-    name = engine or ENGINES[Path(path).suffix]
-    if name in ("litert", "native"):
-        from keras_sparse.runtime.litert import Session
-
-        return Session(path, threads, delegates, native=name == "native")
-    if name == "openvino":
+    if engine == "openvino":
         from keras_sparse.runtime.openvino import Session
+
+        return Session(path, threads=threads, delegates=delegates)
+    if ENGINES[Path(path).suffix] == "litert":
+        from keras_sparse.runtime.litert import Session
     else:
         from keras_sparse.runtime.onnxruntime import Session
-    return Session(path, threads=threads, delegates=delegates)
+    return Session(path, threads=threads, delegates=delegates, native=engine == "native")
 
 
 def one_item(session):

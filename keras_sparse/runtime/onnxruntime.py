@@ -1,6 +1,7 @@
 """ONNX Runtime on the CPU, with its default graph optimizations."""
 
 import onnxruntime
+from keras_sparse_edge.provider import NAME, session_options
 
 from keras_sparse.runtime.port import Port, check_inputs
 
@@ -11,14 +12,24 @@ DTYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "
 class Session:
     """A `.onnx` file, loaded; `run` takes any number of items."""
 
-    def __init__(self, path, threads=1, delegates=True, optimized=None):
-        """`optimized`: where to write the graph that ONNX Runtime made of the file's for this processor, or `None`."""
+    def __init__(self, path, threads=1, delegates=True, optimized=None, native=False):
+        """A session on the CPU.
+
+        Args:
+            optimized: where to write the graph that ONNX Runtime made of the file's for this processor, or `None`.
+            native: whether with `ks.session_options()`.
+        """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         if optimized is not None:
             options.optimized_model_filepath = str(optimized)
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        if native:
+            self._session = onnxruntime.InferenceSession(str(path), session_options(options), enable_fallback=0)
+            if NAME not in self._session.get_providers():
+                raise RuntimeError(f"ONNX Runtime does not run {path} with the native kernels.")
+        else:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.inputs = [_port(each) for each in self._session.get_inputs()]
         self.outputs = [_port(each) for each in self._session.get_outputs()]
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from keras_sparse_edge.native import available
 
+from keras_sparse.runtime import open_session
 from keras_sparse.runtime.onnxruntime import Session
 
 
@@ -17,3 +19,10 @@ def test_any_number_of_items_runs(files, delegates):
 def test_wrong_inputs_are_refused(files):
     with pytest.raises(ValueError, match="takes shape"):
         Session(files[".onnx"]).run([np.zeros((1, 4), np.float32)])
+
+
+@pytest.mark.skipif(not available(), reason="the native kernels are not to be had here")
+def test_the_native_kernels_are_an_engine(files):
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    plain, native = open_session(files[".onnx"]), open_session(files[".onnx"], engine="native")
+    np.testing.assert_array_equal(native.run([x])[0], plain.run([x])[0])
