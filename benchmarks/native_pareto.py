@@ -126,6 +126,11 @@ def summary(rows):
 
 def plot(found, path):
     figure, axes = plt.subplots(figsize=(6.4, 4.2), constrained_layout=True)
+    points = sorted((seconds, mean) for mean, _, seconds, _ in found.values())
+    # Latencies within a hundredth are one.
+    front = [(s, mean) for s, mean in points if all(mean >= other for t, other in points if t <= 1.01 * s)]
+    line = {"color": "0.8", "linewidth": 6, "solid_capstyle": "round", "label": "Pareto front"}
+    axes.plot([1e6 * seconds for seconds, _ in front], [100 * mean for _, mean in front], **line)
     series = {label: [n for n in found if n.startswith(label)] for label in ("dense int8", *PATTERNS)}
     for (label, names), marker in zip(series.items(), "so^", strict=True):
         at = [1e6 * found[name][2] for name in names]
@@ -134,6 +139,7 @@ def plot(found, path):
         axes.errorbar(at, mean, yerr=reach, marker=marker, capsize=3, label=label, linewidth=1)
         for name, x, y in zip(names, at, mean, strict=True):
             axes.annotate(name.removeprefix(label).strip(), (x, y), xytext=(5, 5), textcoords="offset points")
+    axes.margins(0.1)
     axes.set_xlabel("latency of one image, one thread (us)")
     axes.set_ylabel("accuracy (%), mean and range of the seeds")
     axes.legend()

@@ -16,7 +16,7 @@ from keras_sparse.demo import data, files, results, training
 from keras_sparse.demo.machine import machine
 from keras_sparse.demo.progress import Steps
 from keras_sparse.exporting.bundle import write_bundle
-from keras_sparse.report import html
+from keras_sparse.report import html, tables
 from keras_sparse.versions import versions
 
 EXAMPLES = 5
@@ -129,7 +129,10 @@ def run(options, console):
     dense, dense_fit = training.dense(images, len(dataset.labels), options.epochs, steps)
     dense.save(out / "dense_float.keras")
 
-    steps.step("Recipe, in one fit: prune 80 % in blocks of 1x4, then quantization-aware training with the masks kept")
+    zeros = tables.percent(training.SPARSITY, 0)
+    steps.step(
+        f"Recipe, in one fit: prune {zeros} in blocks of 1x4, then quantization-aware training with the masks kept"
+    )
     sparse, sparse_fit = training.sparse(dense, rules, images, options.epochs, steps)
     sparse.save(out / "sparse_int8.keras")
 

@@ -15,7 +15,7 @@ BATCH = 128
 DENSE_RATE, SPARSE_RATE = 3e-3, 2.5e-3
 """Learning rates at the start of the fits; a cosine takes them to 0."""
 
-SPARSITY = 0.8
+SPARSITY = 0.75
 UPDATES = 40
 """Mask updates in a fit, at most; more cost time and change nothing."""
 

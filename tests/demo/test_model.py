@@ -1,4 +1,4 @@
-"""The demo's model: its kernels can have exactly 80 % zeros."""
+"""The demo's model: its kernels can have exactly 75 % zeros."""
 
 from __future__ import annotations
 

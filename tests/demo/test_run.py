@@ -81,13 +81,13 @@ class TestQuick:
             "pw4/kernel",
         ]
         for each in pruned:
-            assert each.zeros == dict.fromkeys(["sparse_int8.tflite", "sparse_int8.onnx"], each.size * 4 // 5)
+            assert each.zeros == dict.fromkeys(["sparse_int8.tflite", "sparse_int8.onnx"], each.size * 3 // 4)
         assert all(bar.holds for bar in demo.results.bars if "zeros" in bar.text)
 
     def test_it_trains_as_the_recipe_says(self, demo):
         assert ks.Recipe.load(demo.out / "recipe.yaml").to_dict() == demo.results.recipe
         dense, sparse = demo.results.fits
-        assert sparse.updates[-1][1] == pytest.approx(0.8)
+        assert sparse.updates[-1][1] == pytest.approx(0.75)
         assert sparse.updates[-1][0] < demo.results.quantize_begin < sparse.steps == 60
         assert dense.history["accuracy"][-1] > 0.5
 
