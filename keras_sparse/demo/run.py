@@ -130,9 +130,7 @@ def run(options, console):
     dense.save(out / "dense_float.keras")
 
     zeros = tables.percent(training.SPARSITY, 0)
-    steps.step(
-        f"Recipe, in one fit: prune {zeros} in blocks of 1x4, then quantization-aware training with the masks kept"
-    )
+    steps.step(f"Recipe, in one fit: prune {zeros} in 1x4 blocks, then quantization-aware training with the masks kept")
     sparse, sparse_fit = training.sparse(dense, rules, images, options.epochs, steps)
     sparse.save(out / "sparse_int8.keras")
 
