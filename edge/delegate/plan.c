@@ -139,9 +139,12 @@ const char *ks_plan_prepare(ks_plan *plan, TfLiteContext *context) {
 
 void ks_plan_clear(ks_plan *plan) {
   for (int i = 0; i < plan->steps; i++) {
-    ks_free_conv(&plan->step[i].conv);
-    ks_free_depthwise(&plan->step[i].depthwise);
-    ks_free_dense(&plan->step[i].dense);
+    ks_step *s = &plan->step[i];
+    if (s->plans && --*s->plans) continue; /* another plan has these weights, too */
+    ks_free_conv(&s->conv);
+    ks_free_depthwise(&s->depthwise);
+    ks_free_dense(&s->dense);
+    free(s->plans);
   }
   free(plan->step);
   free(plan->buffer);
