@@ -149,6 +149,10 @@ void ks_plan_clear(ks_plan *plan) {
   free(plan->step);
   free(plan->buffer);
   free(plan->memory);
+  ks_plan_forget(plan);
+}
+
+void ks_plan_forget(ks_plan *plan) {
   plan->step = NULL, plan->buffer = NULL, plan->memory = NULL;
   plan->steps = plan->buffers = 0;
   plan->arena_bytes = plan->scratch_bytes = 0, plan->work = 0;

@@ -100,5 +100,7 @@ uint8_t *ks_plan_memory(const ks_plan *plan);
 void ks_plan_run(ks_plan *plan, TfLiteContext *context);
 /* Frees the steps, not the plan. */
 void ks_plan_clear(ks_plan *plan);
+/* Leaves the steps to a copy of the plan. */
+void ks_plan_forget(ks_plan *plan);
 
 #endif
