@@ -82,7 +82,7 @@ typedef struct ks_plan {
   ks_claim *claim;
   int inputs, outputs;
   int *input, *output; /* tensors */
-  const struct ks_plan *like; /* while it is prepared: one of the same claims, to share packed weights with, or NULL */
+  const struct ks_plan *like; /* while it is prepared: one of the same claims whose packed weights it may share */
 
   int steps, buffers;
   ks_step *step;
