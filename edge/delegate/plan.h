@@ -92,8 +92,8 @@ typedef struct ks_plan {
   uint8_t *memory;                   /* the buffers, then one scratch a thread; 64-byte aligned */
 } ks_plan;
 
-/* (Re)makes the steps for the present shapes and gives the output tensors theirs. Returns NULL or what went wrong. Plans
- * that share packed weights are prepared and cleared one after another. */
+/* (Re)makes the steps for the present shapes and gives the output tensors theirs. Returns NULL or what went wrong.
+ * Plans that share packed weights are prepared and cleared one after another. */
 const char *ks_plan_prepare(ks_plan *plan, TfLiteContext *context);
 /* More memory for it, so that a copy of the plan can run beside it. NULL when memory is out. */
 uint8_t *ks_plan_memory(const ks_plan *plan);
