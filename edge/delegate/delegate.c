@@ -77,9 +77,22 @@ static void *kernel_init(TfLiteContext *context, const char *buffer, size_t leng
   return k;
 }
 
+/* Inputs were resized, or this is the first time: most weights stay packed as they are. */
+static const char *prepare_again(ks_plan *plan, TfLiteContext *context) {
+  ks_plan last = *plan;
+  free(last.memory);
+  last.memory = NULL;
+  ks_plan_forget(plan);
+  plan->like = &last;
+  const char *error = ks_plan_prepare(plan, context);
+  plan->like = NULL;
+  ks_plan_clear(&last);
+  return error;
+}
+
 static int kernel_prepare(TfLiteContext *context, TfLiteNode *node) {
   kernel *k = node->user_data;
-  const char *error = k ? ks_plan_prepare(&k->plan, context) : "no memory for the layers of the delegate";
+  const char *error = k ? prepare_again(&k->plan, context) : "no memory for the layers of the delegate";
   if (error) context->report_error(context, "keras_sparse: %s", error);
   return error ? kError : kOk;
 }

@@ -8,10 +8,27 @@ static int input_zero(const ks_planning *p, const ks_node *node) {
   return p->context->tensors[node->a].params.zero_point;
 }
 
+/* Takes the packed weights of a plan that has them for the same places of its inputs, as for another batch. */
+static int shared(const ks_planning *p, ks_step *s) {
+  const ks_plan *like = p->plan->like;
+  for (int i = 0; like && i < like->steps; i++) {
+    const ks_step *t = &like->step[i];
+    if (!t->plans || t->kind != s->kind || t->node != s->node || t->form != s->form || t->plane != s->plane ||
+        memcmp(&t->frame, &s->frame, sizeof s->frame) != 0)
+      continue;
+    s->conv = t->conv, s->depthwise = t->depthwise, s->dense = t->dense, s->plans = t->plans;
+    ++*s->plans;
+    return 1;
+  }
+  return 0;
+}
+
 /* Calls `pack` with all numbers of a layer; frees what was made for it. */
 typedef int (*pack_with)(void *argument, const int8_t *weights, const ks_numbers *numbers);
 
-static void pack(ks_planning *p, const ks_node *node, pack_with with, void *argument) {
+static void pack(ks_planning *p, ks_step *s, const ks_node *node, pack_with with, void *argument) {
+  s->node = node->index;
+  if (shared(p, s)) return;
   const TfLiteTensor *t = p->context->tensors;
   int8_t *made;
   const int8_t *weights = ks_dense_weights(p->context, node, &made);
@@ -22,7 +39,9 @@ static void pack(ks_planning *p, const ks_node *node, pack_with with, void *argu
                         .zero_point = t[node->out].params.zero_point};
   ks_limits(&t[node->out], node->activation, &numbers.minimum, &numbers.maximum);
   for (int n = 0; scale && n < node->outputs; n++) scale[n] = ks_scale(p->context, node, n);
-  if (!weights || !scale || !with(argument, weights, &numbers)) p->error = KS_NO_MEMORY;
+  s->plans = malloc(sizeof *s->plans);
+  if (s->plans) *s->plans = 1;
+  if (!weights || !scale || !s->plans || !with(argument, weights, &numbers)) p->error = KS_NO_MEMORY;
   free(scale);
   free(made);
 }
@@ -48,13 +67,12 @@ typedef struct {
   ks_step *step;
   const ks_node *node;
   const int32_t *taps;
-  size_t plane;
 } conv_packing;
 
 static int pack_conv(void *argument, const int8_t *weights, const ks_numbers *numbers) {
   const conv_packing *c = argument;
   return ks_pack_conv(&c->step->conv, weights, c->node->outputs, c->node->height * c->node->width, c->node->inputs,
-                      c->taps, c->plane, numbers);
+                      c->taps, c->step->plane, numbers);
 }
 
 /* Tiles of pixels of equal size, and parts of the channels where threads need more units. */
@@ -121,8 +139,9 @@ void ks_plan_conv(ks_planning *p, const ks_node *node, const int *dims) {
   s->a_image = image, s->rows = height, s->width = width, s->pitch = pitch;
   s->flat = (height - 1) * pitch + width;
   tile_conv(p, s);
-  conv_packing packing = {s, node, offsets, plane};
-  pack(p, node, pack_conv, &packing);
+  s->frame = f, s->plane = plane; /* the offsets follow from them */
+  conv_packing packing = {s, node, offsets};
+  pack(p, s, node, pack_conv, &packing);
   count_conv(p, s);
   free(offsets);
 }
@@ -149,8 +168,8 @@ void ks_plan_depthwise(ks_planning *p, const ks_node *node, const int *dims) {
   s->chunk = 1, s->units = s->groups;
   const size_t scratch = s->frame_plane + KS_SLACK;
   if (scratch > p->plan->scratch_bytes) p->plan->scratch_bytes = scratch;
-  conv_packing packing = {s, node, NULL, 0};
-  pack(p, node, pack_depthwise, &packing);
+  conv_packing packing = {s, node, NULL};
+  pack(p, s, node, pack_depthwise, &packing);
   const double vectors = 4.0 * s->images * s->groups * s->pixels / p->plan->family->pixels;
   p->plan->work += vectors * (node->height * ((node->width + 3) / 4) * KS_INSTRUCTION + KS_OUTPUTS);
 }
@@ -170,8 +189,9 @@ static void plan_matrix(ks_planning *p, const ks_node *node, const int *dims) {
   ks_shape_step(s, a, out);
   s->rows = 1, s->width = s->pitch = s->flat = (int)s->pixels;
   tile_conv(p, s);
-  conv_packing packing = {s, node, &here, s->a_plane};
-  pack(p, node, pack_conv, &packing);
+  s->plane = s->a_plane;
+  conv_packing packing = {s, node, &here};
+  pack(p, s, node, pack_conv, &packing);
   count_conv(p, s);
 }
 
@@ -179,6 +199,10 @@ void ks_plan_dense(ks_planning *p, const ks_claim *claim, int rank, const int *d
   const ks_node *node = &claim->node;
   ks_value *a = ks_value_of(p, node->a);
   ks_form form = claim->form;
+  if (p->plan->channels_first && a->rank == 4 && ks_pixels(a) > 1) {
+    p->error = "a convolution of one pixel is given more: the model says a wrong shape";
+    return;
+  }
   if (form == KS_AS_PLANES && a->images == 1 && a->channels == node->inputs) {
     plan_matrix(p, node, dims);
     return;
@@ -196,8 +220,8 @@ void ks_plan_dense(ks_planning *p, const ks_claim *claim, int rank, const int *d
   s->chunk = ks_chunk(p->plan, rows, 8), s->units = ks_divide_up(rows, s->chunk);
   const size_t scratch = (size_t)ks_divide_up(node->inputs, 64) * 64 + KS_SLACK;
   if (scratch > p->plan->scratch_bytes) p->plan->scratch_bytes = scratch;
-  conv_packing packing = {s, node, NULL, 0};
-  pack(p, node, pack_dense, &packing);
+  conv_packing packing = {s, node, NULL};
+  pack(p, s, node, pack_dense, &packing);
   if (p->error) return;
   const double work = s->dense.first[s->form == KS_AS_16X4 ? rows : rows * KS_ROWS] * 2 * KS_INSTRUCTION;
   p->plan->work += s->images * work;

@@ -139,13 +139,20 @@ const char *ks_plan_prepare(ks_plan *plan, TfLiteContext *context) {
 
 void ks_plan_clear(ks_plan *plan) {
   for (int i = 0; i < plan->steps; i++) {
-    ks_free_conv(&plan->step[i].conv);
-    ks_free_depthwise(&plan->step[i].depthwise);
-    ks_free_dense(&plan->step[i].dense);
+    ks_step *s = &plan->step[i];
+    if (s->plans && --*s->plans) continue; /* another plan has these weights, too */
+    ks_free_conv(&s->conv);
+    ks_free_depthwise(&s->depthwise);
+    ks_free_dense(&s->dense);
+    free(s->plans);
   }
   free(plan->step);
   free(plan->buffer);
   free(plan->memory);
+  ks_plan_forget(plan);
+}
+
+void ks_plan_forget(ks_plan *plan) {
   plan->step = NULL, plan->buffer = NULL, plan->memory = NULL;
   plan->steps = plan->buffers = 0;
   plan->arena_bytes = plan->scratch_bytes = 0, plan->work = 0;

@@ -50,6 +50,9 @@ typedef struct {
   int inputs; /* of a fully connected layer */
   ks_form form;
   ks_add add;
+  int node;     /* of the graph, whose weights are packed here */
+  size_t plane; /* for which a convolution's are */
+  int *plans;   /* that have these packed weights, if they have any */
 } ks_step;
 
 typedef struct {
@@ -67,7 +70,7 @@ enum { KS_LITTLE = 100000 };
 /* Runs all units of a job, with `thread` below `threads` for each. */
 typedef void (*ks_share)(void *sharer, int threads, ks_unit run, void *job, int units);
 
-typedef struct {
+typedef struct ks_plan {
   const ks_family *family;
   ks_pool *pool;
   ks_share share; /* instead of the pool, or NULL */
@@ -79,6 +82,7 @@ typedef struct {
   ks_claim *claim;
   int inputs, outputs;
   int *input, *output; /* tensors */
+  const struct ks_plan *like; /* while it is prepared: one of the same claims whose packed weights it may share */
 
   int steps, buffers;
   ks_step *step;
@@ -88,12 +92,15 @@ typedef struct {
   uint8_t *memory;                   /* the buffers, then one scratch a thread; 64-byte aligned */
 } ks_plan;
 
-/* (Re)makes the steps for the present shapes and gives the output tensors theirs. Returns NULL or what went wrong. */
+/* (Re)makes the steps for the present shapes and gives the output tensors theirs. Returns NULL or what went wrong.
+ * Plans that share packed weights are prepared and cleared one after another. */
 const char *ks_plan_prepare(ks_plan *plan, TfLiteContext *context);
 /* More memory for it, so that a copy of the plan can run beside it. NULL when memory is out. */
 uint8_t *ks_plan_memory(const ks_plan *plan);
 void ks_plan_run(ks_plan *plan, TfLiteContext *context);
 /* Frees the steps, not the plan. */
 void ks_plan_clear(ks_plan *plan);
+/* Leaves the steps to a copy of the plan. */
+void ks_plan_forget(ks_plan *plan);
 
 #endif

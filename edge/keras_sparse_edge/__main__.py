@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(
                 _json(manifest.document)
                 if args.json
-                else "\n".join([*info_lines(manifest), f"kernels here    {_kernels()}"])
+                else "\n".join([*info_lines(manifest), f"kernels here    {_kernels(args.native)}"])
             )
         else:
             scores = bundle.predict(load_items(args.input))
@@ -56,8 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _kernels() -> str:
-    """Which kernels run bundles on this machine."""
+def _kernels(asked: bool | None) -> str:
+    """Which kernels run bundles on this machine; `asked`: what `--native` or `--no-native` said."""
+    if asked is False:
+        return "XNNPACK (--no-native)"
     if native.available():
         return "native INT8 for sparse layers where they are faster, XNNPACK for all others"
     return "XNNPACK (there are no native ones for this processor, or they were not built)"

@@ -8,6 +8,7 @@
 static int read_numbers(const OrtApi *ort, const OrtNode *node, const OrtValueInfo *const *inputs, int type,
                         int64_t channels, int axis, ks_quantized *to) {
   ks_tensor scale, zero;
+  if (type != kOrtInt8 && type != kOrtUint8 && type != kOrtInt32) return 0; /* int4 has fewer bytes than values */
   if (!ks_tensor_of(ort, inputs[1], 1, &scale) || scale.type != kOrtFloat || scale.rank > 1) return 0;
   if (ks_integer(ort, node, "block_size", 0) != 0) return 0;
   if (scale.count != 1 && ((int64_t)scale.count != channels || ks_integer(ort, node, "axis", 1) != axis)) return 0;

@@ -56,12 +56,22 @@ static ks_run *new_run(ks_plans *plans, ks_prepared *p) {
   return run;
 }
 
+/* A plan for these shapes but for the batch, which has the same packed weights; or NULL. */
+static const ks_plan *alike(const ks_plans *plans, const int64_t *shapes) {
+  for (const ks_prepared *p = plans->prepared; p; p = p->next) {
+    int same = 1;
+    for (int i = 0; i < KS_SHAPE * plans->plan.inputs; i++) same &= i % KS_SHAPE == 1 || p->shapes[i] == shapes[i];
+    if (same) return &p->plan;
+  }
+  return NULL;
+}
+
 static ks_prepared *prepare(ks_plans *plans, const int64_t *shapes, const char **error) {
   const int inputs = plans->plan.inputs, outputs = plans->plan.outputs;
   ks_prepared *p = calloc(1, sizeof *p);
   *error = KS_NO_MEMORY;
   if (!p) return NULL;
-  p->plan = plans->plan;
+  p->plan = plans->plan, p->plan.like = alike(plans, shapes);
   p->shapes = calloc((size_t)(inputs + outputs) * KS_SHAPE + 1, sizeof *p->shapes);
   *error = p->shapes ? NULL : KS_NO_MEMORY;
   for (int i = 0; i < inputs && !*error; i++)
@@ -73,7 +83,7 @@ static ks_prepared *prepare(ks_plans *plans, const int64_t *shapes, const char *
     return NULL;
   }
   free(p->plan.memory); /* runs have their own */
-  p->plan.memory = NULL;
+  p->plan.memory = NULL, p->plan.like = NULL;
   memcpy(p->shapes, shapes, sizeof *shapes * KS_SHAPE * (size_t)inputs);
   for (int i = 0; i < outputs; i++) shape_of(&plans->graph, plans->plan.output[i], p->shapes + KS_SHAPE * (inputs + i));
   return p;

@@ -92,7 +92,7 @@ def exportable(model, samples=None, quantize=None):
     """The `Exportable` of a Keras model, plain or prepared, for one of `QUANTIZE`."""
     if quantize == INT8 and samples is None:
         raise ValueError('quantize="int8" measures activation ranges on samples. Received: samples=None')
-    if quantize == INT8 and check_switched_on(model):
+    if quantize == INT8 and (check_switched_on(model) or fixed_ranges(model)):
         raise ValueError(
             f"Model {model.name!r} was quantized in training. Received: quantize={quantize!r}; export it with "
             "quantize=None, or the model before ks.prepare."

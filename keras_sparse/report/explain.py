@@ -136,8 +136,8 @@ def explain(model, target, quantize=None):
     Args:
         model: a built Keras model of any kind, or the path of a `.keras`, `.tflite` or `.onnx` file. For the last two
             the report says how each kernel is stored, and what is wrong with it, if anything is.
-        target: "litert" (what holds on any processor), "litert-x86", "litert-arm64", "onnxruntime", "tensorrt",
-            "openvino", or "packed" (bytes of the packed form).
+        target: "litert" (what holds on any processor), "litert-x86", "litert-arm64", "litert-native" (with
+            `ks.delegate()`; int8 only), "onnxruntime", "tensorrt", "openvino", or "packed" (bytes of the packed form).
         quantize: as in `ks.export`: `None` (int8 where the model is prepared for it, else float32), "int8",
             "int8-weights", "float16" or "float32". Files have been converted already.
 

@@ -64,6 +64,8 @@ def test_info(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> Non
     assert facts["recipe"].strip() == '{"rules": [{"prune": {"sparsity": 0.5}}]}'
     assert ("native INT8" in facts["kernels here"]) == native.available()
     assert "int8 [1, 4, 4, 1], scale 0.00392157, zero point -128" in facts["input"]
+    assert main([files[0], "--info", "--no-native"]) == 0
+    assert "native INT8" not in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not native.available(), reason="the native kernels are not to be had here")

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import threading
+import time
 
 import keras_sparse_edge
 import numpy as np
@@ -146,6 +147,24 @@ def test_a_batch_of_none():
         for batch in (2, 0, 2):
             x = random_input(plain, 2)[:batch]
             np.testing.assert_array_equal(run(made, x)[0], run(plain, x)[0])
+
+
+def test_batches_of_many_sizes_do_not_pack_weights_anew():
+    """More sizes by turns than plans are kept: each call makes one, which costs little beside packing."""
+    network = Network((1, 512), batch="n")
+    made = session(network.model(network.dense(network.input, 2048)), threshold=0, kernels=FAMILIES[0])
+    inputs = [random_input(made, batch) for batch in range(1, 7)]
+
+    def seconds(batches):
+        times = []
+        for _ in range(20):
+            start = time.perf_counter()
+            for batch in batches:
+                run(made, inputs[batch])
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert seconds((0, 1, 2, 3, 4, 5)) < 4 * (seconds((0, 1, 2)) + seconds((3, 4, 5)))
 
 
 def test_sessions_in_many_threads():

@@ -219,3 +219,41 @@ def test_a_float_network():
     graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "float", [x], [y], [weights])
     file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
     assert claims(file) == []
+
+
+def test_weights_of_four_bits():
+    """Zero points of 64 outputs are 32 bytes."""
+    network = Network((2, 16, 9, 8))
+    model = onnx.load_from_string(network.model(network.conv(network.input, 64)))
+    model.opset_import[0].version, model.ir_version = 21, 10
+    values, _, zero_points = node(model.graph, "DequantizeLinear", 1).input
+    for each in model.graph.initializer:
+        if each.name in (values, zero_points):
+            count = int(np.prod(each.dims))
+            each.CopyFrom(helper.make_tensor(each.name, TensorProto.INT4, list(each.dims), np.zeros(count, int)))
+    assert claims(model.SerializeToString()) == []
+
+
+def test_more_pixels_than_the_model_says():
+    """A convolution of one pixel has no layout to mind: more pixels are refused, not mixed up."""
+    network = Network((1, 64, 1, 1))
+    model = onnx.load_from_string(network.model(network.conv(network.input, 64)))
+    said = [("x", TensorProto.FLOAT)]
+    said += [(each.output[0], TensorProto.UINT8) for each in model.graph.node if each.op_type == "QuantizeLinear"]
+    for name, kind in said:
+        model.graph.value_info.append(helper.make_tensor_value_info(name, kind, (1, 64, 1, 1)))
+    axes = helper.make_tensor_value_info("raw", TensorProto.FLOAT, tuple("abcd"))
+    model.graph.input[0].CopyFrom(axes)
+    model.graph.input.append(helper.make_tensor_value_info("shape", TensorProto.INT64, (4,)))
+    out = model.graph.output[0].name
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info(out, TensorProto.FLOAT, tuple("efgh")))
+    model.graph.node.insert(0, helper.make_node("Reshape", ["raw", "shape"], ["x"]))
+    made = session(model.SerializeToString(), threshold=0, kernels=FAMILIES[0])
+    plain = session(model.SerializeToString(), provider=False)
+    assert claimed(made) == [["Conv"]]
+    for shape in ((1, 64, 1, 1), (3, 64, 1, 1)):
+        inputs = {"raw": np.random.default_rng(0).random(shape, np.float32), "shape": np.array(shape)}
+        np.testing.assert_array_equal(made.run(None, inputs)[0], plain.run(None, inputs)[0])
+    inputs = {"raw": np.random.default_rng(0).random((1, 64, 2, 3), np.float32), "shape": np.array((1, 64, 2, 3))}
+    with pytest.raises(Exception, match="a convolution of one pixel is given more"):
+        made.run(None, inputs)

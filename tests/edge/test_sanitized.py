@@ -53,10 +53,12 @@ def test_a_part_of_the_fuzzer(environment):
     assert ", 0 findings" in said
 
 
-def test_plans_in_several_threads(tmp_path):
-    """ThreadSanitizer: several interpreters with one pool and with pools of their own, made and freed all the time."""
+@pytest.mark.parametrize("name", ["threads", "runs"])
+def test_plans_in_several_threads(tmp_path, name):
+    """ThreadSanitizer: several interpreters with one pool and with pools of their own, made and freed all the time; and
+    several runs of one partition in ONNX Runtime, of changing batches."""
     options = ("-fsanitize=thread", "-O1")
-    program = build(tmp_path / "threads", HERE / "threads.c", options=options)
+    program = build(tmp_path / name, HERE / f"{name}.c", options=options)
     # ThreadSanitizer of older compilers does not know how much addresses are randomized by newer kernels
     words = [shutil.which("setarch"), "-R"] if shutil.which("setarch") else []
     if words and subprocess.run([*words, "true"], capture_output=True, check=False).returncode:

@@ -117,6 +117,8 @@ def test_a_model_with_ranges_is_int8_and_nothing_else():
             exportable(model, X, quantize)
     with pytest.raises(ValueError, match=r"was quantized in training\. Received: quantize='int8'; export it with"):
         exportable(model, X, "int8")
+    with pytest.raises(ValueError, match=r"was quantized in training\. Received: quantize='int8'; export it with"):
+        exportable(ks.strip(model), X, "int8")
 
 
 def test_only_float32_has_nothing_to_move():
