@@ -35,6 +35,7 @@ def session_options(options: Any = None, threads: int | None = None, **kernels: 
         RuntimeError: the library was not built or cannot be loaded, the processor has no instructions for it, or ONNX
             Runtime is older than 1.23, which cannot load providers.
         ValueError: an option is not known, or its value is not.
+        TypeError: `options` are no `onnxruntime.SessionOptions`.
 
     >>> options = session_options(threads=2) if native.available() else None
     >>> # onnxruntime.InferenceSession("model.onnx", options)
@@ -43,6 +44,8 @@ def session_options(options: Any = None, threads: int | None = None, **kernels: 
     """
     import onnxruntime
 
+    if not isinstance(options, onnxruntime.SessionOptions | None):
+        raise TypeError(f"options must be onnxruntime.SessionOptions. Received: {type(options).__name__}")
     given = {name: str(value) for name, value in kernels.items()}
     if threads is not None:
         given["threads"] = str(threads)

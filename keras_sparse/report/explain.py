@@ -177,7 +177,7 @@ def read(model, target, quantize):
         raise FileNotFoundError(f"There is no file {path}")
     if not target.reads(path.suffix):
         files = [suffix for suffix in (*targets.SUFFIXES, ".keras") if target.reads(suffix) or suffix == ".keras"]
-        raise ValueError(f"{target.name} takes models and files ending in one of {files}. Received: {path}")
+        raise ValueError(f"{target.name} takes models and {' and '.join(files)} files. Received: {path}")
     if quantize is not None:
         raise ValueError(f"{path} is converted already: quantize is for models. Received: quantize={quantize!r}")
     if path.suffix == ".tflite":

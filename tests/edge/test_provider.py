@@ -241,6 +241,11 @@ def test_an_unknown_option_is_an_error(options, message):
         provider.session_options(**options)
 
 
+def test_options_of_another_kind_are_an_error():
+    with pytest.raises(TypeError, match="Received: int"):
+        provider.session_options(3)
+
+
 def test_options_that_reach_the_provider_are_checked_there():
     """As a user of another language gives them."""
     provider.session_options()
