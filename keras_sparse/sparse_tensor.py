@@ -32,10 +32,11 @@ class SparseTensor:
     layout: Layout
 
     @classmethod
-    def quantized(cls, name: str, kernel: np.ndarray, layout: Layout) -> SparseTensor:
-        """`kernel` on the int8 grid: symmetric, one scale per output channel, zeros and only zeros to zero."""
-        scale = int8.weight_scale(kernel, layout.channel_axes)
-        return cls(name, int8.quantize_weights(kernel, scale), scale, layout)
+    def quantized(cls, name: str, kernel: np.ndarray, layout: Layout, largest: int = int8.WEIGHT_MAX) -> SparseTensor:
+        """`kernel` on the int8 grid of [-largest, largest]: symmetric, one scale per output channel, zeros and only
+        zeros to zero."""
+        scale = int8.weight_scale(kernel, layout.channel_axes, largest)
+        return cls(name, int8.quantize_weights(kernel, scale, largest), scale, layout)
 
     @property
     def zeros(self) -> int:

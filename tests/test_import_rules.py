@@ -54,6 +54,7 @@ EXPORT = (
     *RUNTIMES,
 )
 NATIVE = ("keras_sparse_edge.native", "keras_sparse_edge.provider")
+SATURATING = "keras_sparse/runtime/saturating.py"  # reads the graph that it emulates
 PROVIDER = "edge/keras_sparse_edge/provider.py"
 REPORT = (
     *NOUNS,
@@ -98,7 +99,8 @@ RULES = (
     Rule("keras_sparse/targets/**/*.py",  (*NOUNS, TARGETS),                             ("keras_sparse.target",)),
     Rule("keras_sparse/encoding/**/*.py", ENCODING),
     Rule("keras_sparse/packing/**/*.py",  PACKING),
-    Rule("keras_sparse/runtime/**/*.py",  (*NOUNS, "keras_sparse.runtime", *RUNTIMES, *NATIVE)),
+    Rule("keras_sparse/runtime/**/*.py",  (*NOUNS, "keras_sparse.runtime", *RUNTIMES, *NATIVE), but=(SATURATING,)),
+    Rule(SATURATING,                      ("numpy", "keras_sparse.runtime", "onnxruntime", "onnx")),
     Rule("keras_sparse/train/**/*.py",    (*NOUNS, TARGETS, "keras_sparse.train", "keras"), PRIVATE),
     Rule("keras_sparse/migration/**/*.py", MIGRATION,                                    PRIVATE),
     Rule("keras_sparse/saving/**/*.py",   SAVING,                                        PRIVATE),

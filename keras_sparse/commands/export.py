@@ -21,6 +21,14 @@ def export(
     encoding: Annotated[
         str, typer.Option(help='How .tflite stores sparse weights: "fastest", "smallest", "dense", "csr", "block".')
     ] = "fastest",
+    reduce_range: Annotated[
+        bool | None,
+        typer.Option(
+            help="Whether int8 weights of .onnx keep to 7 bits, so that processors without VNNI add them right; by "
+            "default they do, but for TensorRT.",
+            show_default=False,
+        ),
+    ] = None,
     modules: IMPORT = None,
     as_json: JSON = False,
 ):
@@ -35,5 +43,5 @@ def export(
         given = None if samples is None else read_samples(samples)
         loaded = read_model(model, modules)
     with busy(f"Exporting {out.name}"):
-        artifact = ks.export(loaded, out, to, given, quantize, encoding)
+        artifact = ks.export(loaded, out, to, given, quantize, encoding, reduce_range)
     show({"path": str(out), "target": artifact.target, **artifact.report.to_dict()} if as_json else artifact)

@@ -146,7 +146,7 @@ def outputs(ran, way, references, jittered, source):
     references, allowed = way.first(references), limits[0]
     try:
         made = ran()
-        (gap, allowed), problem = _gap(made, references, limits, way.runtime), None
+        (gap, allowed), problem = _gap(made, references, limits, way), None
     except (ExportError, isolated.RuntimeFailure) as error:
         if way.required:
             raise
@@ -165,17 +165,18 @@ def outputs(ran, way, references, jittered, source):
     )
 
 
-def _gap(made, references, limits, runtime):
+def _gap(made, references, limits, way):
     shapes = [each.shape for each in made], [each.shape for each in references]
     if shapes[0] != shapes[1]:
-        raise ExportError(f"In {runtime}, the file's outputs have the shapes {shapes[0]}, the model's {shapes[1]}.")
+        raise ExportError(f"In {way.runtime}, the file's outputs have the shapes {shapes[0]}, the model's {shapes[1]}.")
     if not all(np.isfinite(each).all() for each in made):
-        raise ExportError(f"In {runtime}, the file's outputs are not finite.")
+        raise ExportError(f"In {way.runtime}, the file's outputs are not finite.")
     gap, allowed = worst(made, references, limits)
     if not (gap.rms <= allowed.rms and gap.largest <= allowed.largest):
+        cause = f" {way.cause}." if way.cause else ""
         raise ExportError(
-            f"In {runtime}, the file's outputs differ from the model's by {gap.rms:.3g} rms and {gap.largest:.3g} at "
-            f"most; {allowed.rms:.3g} and {allowed.largest:.3g} are allowed."
+            f"In {way.runtime}, the file's outputs differ from the model's by {gap.rms:.3g} rms and {gap.largest:.3g} "
+            f"at most; {allowed.rms:.3g} and {allowed.largest:.3g} are allowed.{cause}"
         )
     return gap, allowed
 

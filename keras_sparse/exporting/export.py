@@ -14,6 +14,7 @@ from keras_sparse.exporting import check
 from keras_sparse.exporting.artifact import Artifact, ExportReport, TensorReport
 from keras_sparse.exporting.samples import drawn, fitting
 from keras_sparse.exporting.scheme import QUANTIZE, exportable
+from keras_sparse.runtime import isolated
 from keras_sparse.runtime.isolated import RuntimeFailure
 from keras_sparse.runtime.port import Port
 from keras_sparse.runtime.ways import ways
@@ -31,7 +32,7 @@ ENCODINGS = ("fastest", "smallest", "dense", "csr", "block")
 """What `export(encoding=)` takes: a goal, or the encoding to use wherever the runtime gets it right."""
 
 
-def export(model, path, target=None, samples=None, quantize=None, encoding="fastest"):
+def export(model, path, target=None, samples=None, quantize=None, encoding="fastest", reduce_range=None):
     """Writes `model` as a file for its runtime, verified: it was run there, and compared with the model.
 
     Nothing is written unless all holds: every int8 kernel is in the file value for value with exactly its zeros, and
@@ -52,6 +53,11 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
             faster kernel, else a dense one; "smallest" takes the form of the fewest bytes, those of its descriptions
             estimated; "dense"; "csr" (compressed sparse rows, unpacked at load) or "block" (block kernels), where the
             runtime gets them right. The report gives the reason for each tensor.
+        reduce_range: whether int8 weights of a `.onnx` file keep to [-64, 64], 7 bits, as `reduce_range` of
+            `onnxruntime.quantization` does: ONNX Runtime and OpenVINO cut off sums of larger products on x86-64
+            processors without VNNI. By default they do but for TensorRT, and one file is right on every processor.
+            `False` keeps 8 bits; the file is then verified with exact sums, and the report says how wrong it is there.
+            Depthwise kernels, which are summed exactly, always keep 8 bits.
 
     Returns:
         An `Artifact`: `.path`, `.target`, `.report` (printable, `.to_dict()`).
@@ -78,6 +84,10 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
             raise ValueError(f"{name} must be one of {known}. Received: {name}={value!r}")
     if chosen.suffix == ".onnx" and encoding in ("csr", "block"):
         raise ValueError(f"Sparse weights of .onnx files are run by no runtime. Received: encoding={encoding!r}")
+    if reduce_range is not None and not (chosen.suffix == ".onnx" and isinstance(reduce_range, bool)):
+        raise ValueError(
+            f"reduce_range is None, or True or False for .onnx. Received: {reduce_range!r} for {path.name}"
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
     if path.is_dir():
@@ -86,13 +96,17 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
         batches.check(samples)
         if graph.has_graph(model):  # the inputs of others are made after the samples
             _given(graph.functional(model), samples, "float64")  # half precision becomes float32 later
-    return _Export(exportable(model, samples, quantize), chosen, samples, encoding).run(path)
+    reduced = chosen.saturates if reduce_range is None else reduce_range
+    what = exportable(model, samples, quantize, reduced)
+    if reduce_range and not what.reduce_range:
+        raise ValueError(f"reduce_range=True is for int8 weights, and {model.name!r} has none. Received: {quantize=}")
+    return _Export(what, chosen, samples, encoding).run(path)
 
 
 class _Export:
     def __init__(self, what, target, samples, encoding):
         self.what, self.target, self.encoding = what, target, encoding
-        self.model, self.ways = what.model, ways(target)
+        self.model, self.ways = what.model, ways(target)  # what is missing is said before the work
         self.source = "random inputs" if samples is None else "samples"
         self.inputs = self.random_inputs() if samples is None else _given(self.model, samples)
 
@@ -105,6 +119,8 @@ class _Export:
             stored = read(made)
             order = path.suffix.removeprefix(".")
             found = check.weights(stored, emitted.tensors, order, self.what.silenced)
+            if self.target.suffix == ".onnx":
+                self.ways = ways(self.target, isolated.saturating(made), self.what.reduce_range)
             with ThreadPoolExecutor(1) as beside:
                 zipped = beside.submit(gzip.compress, emitted.data, 9, mtime=0)
                 verification = self.verify(made)
@@ -121,7 +137,7 @@ class _Export:
             verification=tuple(verification),
             versions=versions(),
             opset=stored.opset,
-            notes=self.what.notes + emitted.notes,
+            notes=self.what.notes + emitted.notes + tuple(f"{w.runtime}: {w.cause}" for w in self.ways if w.cause),
         )
         return Artifact(path, self.target.name, report)
 

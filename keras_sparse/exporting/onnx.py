@@ -51,10 +51,12 @@ def emit(what, target, encoding):
     if what.scheme == INT8:
         onnx_layout.cancel_transposes(proto)
         onnx_moves.move_integers(proto)
-        onnx_qdq.quantize(proto.graph)
+        onnx_qdq.quantize(proto.graph, what.reduce_range)
     elif what.scheme == INT8_WEIGHTS:
         unread = [t for t in tensors if t.name in what.unread and t.layout.onnx]
-        floats = onnx_integer.to_integer(proto, [t.layout.to(t.layout.onnx, t.dense()) for t in unread])
+        floats = onnx_integer.to_integer(
+            proto, [t.layout.to(t.layout.onnx, t.dense()) for t in unread], what.reduce_range
+        )
         tensors = [SparseTensor(t.name, t.dense(), None, t.layout) if t in unread else t for t in tensors]
         notes = [f"{name} computes in float: {reason}" for name, reason in floats.items()]
     elif what.scheme == FLOAT16:

@@ -11,18 +11,19 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from keras_sparse.exporting.onnx_graph import Graph, attribute
-from keras_sparse.int8 import on_grid
+from keras_sparse.int8 import REDUCED_MAX, WEIGHT_MAX, on_grid
 
 FORMS = {"Conv": "ConvInteger", "MatMul": "MatMulInteger", "Gemm": "MatMulInteger"}
 WEIGHTED = (*FORMS, "ConvTranspose", "LSTM", "GRU", "RNN")
 
 
-def to_integer(proto, unread=()):
+def to_integer(proto, unread=(), reduce_range=False):
     """Rewrites a float `ModelProto` that `onnx.build` made, in place.
 
     Args:
         unread: weights, in the axis order of ONNX, of layers inside models that cannot be read: how far rounding their
             inputs would move the model is not known, so they stay float.
+        reduce_range: whether the weights of matrix products lie on the grid of [-64, 64].
 
     Weights are int8 with zero point 0 (not stored), their scales per output channel; ConvInteger takes one zero point
     for all channels only. Biases are added in float.
@@ -31,7 +32,7 @@ def to_integer(proto, unread=()):
         {operation: reason} of the layers that compute in float.
     """
     graph = Graph(proto.graph)
-    rewrite, reasons = _Rewrite(graph, unread), {}
+    rewrite, reasons = _Rewrite(graph, unread, REDUCED_MAX if reduce_range else WEIGHT_MAX), {}
     for node in [node for node in graph.nodes if node.op_type in WEIGHTED]:
         reason = rewrite.run(node)
         if reason is not None:
@@ -41,8 +42,9 @@ def to_integer(proto, unread=()):
 
 
 class _Rewrite:
-    def __init__(self, graph, unread):
+    def __init__(self, graph, unread, in_products):
         self.graph, self.quantized, self.stored, self.unread = graph, {}, {}, unread
+        self.in_products = in_products  # the largest weight there
 
     def run(self, node):
         """Rewrites `node`, or says why not."""
@@ -60,7 +62,7 @@ class _Rewrite:
         bias = node.input[2] if len(node.input) > 2 and node.input[2] else None
         convolution = node.op_type == "Conv"
         axis = 0 if convolution else weights.ndim - 1
-        split = on_grid(weights, (axis,))
+        split = on_grid(weights, (axis,), WEIGHT_MAX if convolution else self.in_products)
         if split is None:
             return "its weights do not lie on an int8 grid of one scale per output channel"
         if any(each.shape == weights.shape and np.allclose(each, weights) for each in self.unread):

@@ -8,20 +8,24 @@ and outputs have Q/DQ pairs; where one is missing, the layer runs in float, with
 import numpy as np
 from onnx import helper
 
-from keras_sparse.exporting.onnx_graph import Graph
-from keras_sparse.int8 import GRID_TOLERANCE, LEVELS, on_grid
+from keras_sparse.exporting import reduced
+from keras_sparse.exporting.onnx_graph import Graph, attribute
+from keras_sparse.int8 import GRID_TOLERANCE, LEVELS, WEIGHT_MAX, on_grid
 
 MOVES = ("MaxPool", "GlobalMaxPool", "Pad", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice")
 """Operations that only move values: their output has the Q/DQ pair of their input."""
 
 
-def quantize(graph):
-    """Rewrites `graph`, which `onnx_fold.fold` has gone through, in place: weights become int8, and biases int32."""
+def quantize(graph, reduce_range=False):
+    """Rewrites `graph`, which `onnx_fold.fold` has gone through, in place: weights become int8, and biases int32.
+
+    With `reduce_range`, weights lie on the grids that `reduced.largest_at` says.
+    """
     rewrite = _Rewrite(graph)
     rewrite.narrow_after_relu()
     rewrite.repeat_after_moves()
     rewrite.repeat_before_moves()
-    rewrite.weights()
+    rewrite.weights(reduce_range)
     rewrite.finish()
 
 
@@ -96,7 +100,7 @@ class _Rewrite(Graph):
             helper.make_node("DequantizeLinear", [quantized, *parameters], [out], name=f"{out}/dequantize"),
         ]
 
-    def weights(self):
+    def weights(self, reduce_range):
         """Weights between a DequantizeLinear and a QuantizeLinear become int8, and their biases int32."""
         for node in [node for node in self.nodes if node.op_type in ("Conv", "MatMul", "Gemm")]:
             before = self.producer(node.input[0])
@@ -104,7 +108,8 @@ class _Rewrite(Graph):
             if values is None or before is None or before.op_type != "DequantizeLinear":
                 continue
             axis = 0 if node.op_type == "Conv" else values.ndim - 1
-            split = on_grid(values, (axis,))
+            most = reduced.largest_at(node, values, attribute(node, "group", 1)) if reduce_range else WEIGHT_MAX
+            split = on_grid(values, (axis,), most)
             if split is None:
                 continue
             weights, scale = split[0], split[1].ravel()

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 
 from keras_sparse import target
-from keras_sparse.exporting import check, samples
+from keras_sparse.exporting import check, reduced, samples
 from keras_sparse.exporting.scheme import exportable
 from keras_sparse.runtime import isolated, open_session
 from keras_sparse.runtime.port import Port
@@ -21,13 +21,14 @@ KERNELS = {"float32", "float16", "int8"}
 class ModelReference:
     """A Keras model, plain or prepared.
 
-    A plain one computes with the weights that a file of `scheme` holds, where that needs no samples.
+    A plain one computes with the weights that a file of `scheme` holds, where that needs no samples; an int8 one with
+    those of a file of 7 bits, with `reduce_range`.
     """
 
-    def __init__(self, model, scheme=None):
-        self.parts = exportable(model)
+    def __init__(self, model, scheme=None, reduce_range=False):
+        self.parts = exportable(model, reduce_range=reduce_range)
         if self.parts.scheme == FLOAT32 and scheme in (FLOAT16, INT8_WEIGHTS):
-            self.parts = exportable(model, quantize=scheme)
+            self.parts = exportable(model, quantize=scheme, reduce_range=reduce_range)
         self.model, self.name = self.parts.model, f"the model {model.name!r}"
         self.ranges = fixed_ranges(self.model)
         self.scheme = self.parts.scheme
@@ -69,9 +70,16 @@ class FileReference:
         return check.tolerances(expected, None)
 
 
-def find(reference, scheme=None):
-    """The reference for a Keras model, as it is in a file of that scheme, or for the path of a file."""
-    return ModelReference(reference, scheme) if isinstance(reference, keras.Model) else FileReference(Path(reference))
+def find(reference, scheme=None, reduce_range=False):
+    """The reference for a Keras model, as it is in a file of that scheme and range, or for the path of a file."""
+    if isinstance(reference, keras.Model):
+        return ModelReference(reference, scheme, reduce_range)
+    return FileReference(Path(reference))
+
+
+def reduce_range(path):
+    """Whether the file at `path` is an `.onnx` file with int8 weights of 7 bits."""
+    return path.suffix == ".onnx" and reduced.is_reduced(read(path))
 
 
 def read(path):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_sparse.exporting import reduced
+from keras_sparse.int8 import WEIGHT_MAX
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
 from keras_sparse.train import batches, expand, jitter, kernels, precision
@@ -32,6 +34,7 @@ class Exportable:
         float_layers: {layer that stays float in an int8 model: reason}.
         silenced: whether a batch norm multiplies a channel by 0.
         notes: what else to know about it.
+        reduce_range: whether int8 kernels are within [-64, 64] where `reduced.py` says so.
     """
 
     scheme: str
@@ -42,6 +45,7 @@ class Exportable:
     values: tuple = ()
     unread: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    reduce_range: bool = False
 
     def outputs(self, arrays):
         """What the model computes with the values that the file holds, a list of one array per output."""
@@ -68,7 +72,7 @@ class Exportable:
         inside = {kernel.path for kernel in kernels.find(model)}
         scheme = FLOAT32 if self.scheme == INT8 and not fixed_ranges(model) else self.scheme
         tensors = tuple(tensor for tensor in self.tensors if tensor.name in inside)
-        return Exportable(scheme, model, tensors, self.float_layers, self.silenced, self.values, self.unread)
+        return dataclasses.replace(self, scheme=scheme, model=model, tensors=tensors)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Emitted:
     notes: tuple[str, ...] = ()
 
 
-def exportable(model, samples=None, quantize=None):
+def exportable(model, samples=None, quantize=None, reduce_range=False):
     """The `Exportable` of a Keras model, plain or prepared, for one of `QUANTIZE`."""
     if quantize == INT8 and samples is None:
         raise ValueError('quantize="int8" measures activation ranges on samples. Received: samples=None')
@@ -112,9 +116,10 @@ def exportable(model, samples=None, quantize=None):
                 f"Model {model.name!r} was quantized in training, its activations have int8 ranges. Received: "
                 f"quantize={quantize!r}; export it with quantize=None, or the model before ks.prepare."
             )
-        return Exportable(INT8, parts.model, parts.tensors, parts.float_layers, parts.silenced, notes=notes)
+        made = Exportable(INT8, parts.model, parts.tensors, parts.float_layers, parts.silenced, notes=notes)
+        return _reduced(made) if reduce_range else made
     made = Exportable(quantize or FLOAT32, parts.model, parts.tensors, {}, parts.silenced, notes=notes)
-    return _on_grid(made) if quantize == INT8_WEIGHTS else made
+    return _on_grid(made, reduce_range) if quantize == INT8_WEIGHTS else made
 
 
 def _check_finite(model):
@@ -132,12 +137,32 @@ def _check_finite(model):
             )
 
 
-def _on_grid(exportable):
+def _reduced(exportable):
+    """An int8 model with its kernels within [-64, 64] where `reduced.py` says so, rounded once more."""
+    tensors, values = [], []
+    for kernel, tensor in zip(kernels.find(exportable.model), exportable.tensors, strict=True):
+        most = reduced.largest(kernel, INT8)
+        if tensor.scale is not None and most < WEIGHT_MAX:
+            tensor = SparseTensor.quantized(tensor.name, tensor.dense(), tensor.layout, most)
+            values.append((kernel.variable, tensor.dense()))
+        tensors.append(tensor)
+    return _with_kernels(exportable, tensors, values, reduce_range=True)
+
+
+def _with_kernels(exportable, tensors, values, reduce_range, **others):
+    notes = (*exportable.notes, reduced.NOTE) if reduce_range else exportable.notes
+    return dataclasses.replace(
+        exportable, tensors=tuple(tensors), values=tuple(values), reduce_range=reduce_range, notes=notes, **others
+    )
+
+
+def _on_grid(exportable, reduce_range):
     """The same with the kernels of Dense, Conv2D and DepthwiseConv2D layers on an int8 grid."""
     tensors, values, floats = [], [], {}
     for kernel, tensor in zip(kernels.find(exportable.model), exportable.tensors, strict=True):
         if type(kernel.layer) in HYBRID and tensor.values.dtype == "float32":
-            tensor = SparseTensor.quantized(tensor.name, tensor.values, tensor.layout)
+            most = reduced.largest(kernel, INT8_WEIGHTS) if reduce_range else WEIGHT_MAX
+            tensor = SparseTensor.quantized(tensor.name, tensor.values, tensor.layout, most)
             values.append((kernel.variable, tensor.dense()))
         else:
             floats[kernel.layer.name] = f"{type(kernel.layer).__name__} has no int8-weights form"
@@ -156,9 +181,7 @@ def _on_grid(exportable):
         for kernel in kernels.find(exportable.model)
         if not any(np.array_equal(keras.ops.convert_to_numpy(kernel.variable), each) for each in read)
     )
-    return dataclasses.replace(
-        exportable, tensors=tuple(tensors), values=tuple(values), unread=unread, float_layers=floats
-    )
+    return _with_kernels(exportable, tensors, values, reduce_range, unread=unread, float_layers=floats)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from keras_sparse.exporting import check, reference
 from keras_sparse.exporting.export import SAMPLES
 from keras_sparse.exporting.samples import fitting
 from keras_sparse.report import tables
+from keras_sparse.runtime import isolated
 from keras_sparse.runtime.port import check_inputs
 from keras_sparse.runtime.ways import ways
 from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
@@ -25,7 +26,7 @@ class Comparison:
 
     A runtime that is not `required` is not the file's own, and does not decide. The tolerances are `None` where none
     follows from the schemes; `agreement` is the fraction of samples with the same highest output, `None` where outputs
-    are no scores.
+    are no scores; `cause` says what explains a difference that this runtime alone has, and what helps.
     """
 
     runtime: str
@@ -35,6 +36,7 @@ class Comparison:
     largest_tolerance: float | None
     agreement: float | None
     required: bool = True
+    cause: str = ""
 
     @property
     def passed(self):
@@ -72,6 +74,10 @@ class VerifyReport:
     def to_dict(self):
         return {**dataclasses.asdict(self), "passed": self.passed}
 
+    def _causes(self):
+        """What explains differences, of the runtimes that have more than is allowed, or that nothing allows any."""
+        return [f"{each.runtime}: {each.cause}" for each in self.comparisons if each.cause and not each.passed]
+
     def __str__(self):
         rows = [
             (
@@ -95,7 +101,7 @@ class VerifyReport:
                 f"{self.file} ({self.scheme}) against {self.reference} ({self.reference_scheme}) "
                 f"on {self.samples} {self.source}",
                 tables.render(tables.build(None, columns, rows)),
-                tables.wrap(verdict),
+                *map(tables.wrap, [verdict, *self._causes()]),
             ]
         )
 
@@ -126,7 +132,7 @@ def verify(path, against, samples=None):
     """
     path = Path(path)
     scheme, ports = reference.scheme(path), reference.ports(path)
-    other = reference.find(against, scheme)
+    other = reference.find(against, scheme, reference.reduce_range(path))
     arrays = reference.random_items(other, RANDOM_ITEMS) if samples is None else fitting(other.ports, samples, SAMPLES)
     if len(ports) != len(other.ports):
         raise ValueError(f"{path} has {len(ports)} inputs, and {other.name} has {len(other.ports)}.")
@@ -139,6 +145,7 @@ def verify(path, against, samples=None):
         raise ValueError(f"{path} does not take the inputs of {other.name}. {error}") from error
     expected = other.outputs(arrays)
     allowed, basis = _tolerance(scheme, other, arrays, expected)
+    saturating = isolated.saturating(path) if path.suffix == ".onnx" else ()
     exact = scheme == other.scheme == INT8 and isinstance(other, reference.ModelReference)
     return VerifyReport(
         str(path),
@@ -149,7 +156,7 @@ def verify(path, against, samples=None):
         "random inputs" if samples is None else "samples",
         basis,
         other.missing_kernel(path) if exact else None,
-        tuple(_compare(way, path, given, expected, allowed) for way in ways(target.find(path))),
+        tuple(_compare(way, path, given, expected, allowed) for way in ways(target.find(path), saturating)),
     )
 
 
@@ -191,4 +198,5 @@ def _compare(way, path, given, expected, allowed):
         limit and limit.largest,
         float(np.mean(made[0].argmax(1) == expected[0].argmax(1))) if scores else None,
         way.required,
+        way.cause,
     )

@@ -17,8 +17,9 @@ def open_session(path, threads=1, delegates=True, engine=None):
         path: a `.tflite` or `.onnx` file.
         threads: number of threads of the runtime.
         delegates: whether LiteRT may use its default delegates (XNNPACK).
-        engine: "openvino", to run a `.onnx` file there; "native", a file with `ks.delegate()` or
-            `ks.session_options()`.
+        engine: "native", a file with `ks.delegate()` or `ks.session_options()`; for a `.onnx` file "openvino", to run
+            it there, and for ONNX Runtime "exact", with no sum cut off at 16 bits on any processor, or "saturating", as
+            x86-64 processors without VNNI cut them off.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {path}")
@@ -27,6 +28,14 @@ def open_session(path, threads=1, delegates=True, engine=None):
         from keras_sparse.runtime.openvino import Session
 
         return Session(path, threads=threads, delegates=delegates)
+    if engine == "saturating":
+        from keras_sparse.runtime.saturating import Session
+
+        return Session(path, threads=threads)
+    if engine == "exact":
+        from keras_sparse.runtime.onnxruntime import Session
+
+        return Session(path, threads=threads, exact=True)
     if ENGINES[Path(path).suffix] == "litert":
         from keras_sparse.runtime.litert import Session
     else:

@@ -1,6 +1,7 @@
 """Runs a file in a process of its own: one that crashes the runtime takes nothing else with it."""
 
 import argparse
+import functools
 import signal
 import subprocess
 import sys
@@ -68,6 +69,21 @@ def optimized(path, made, timeout=600):
     _child(path, ["--optimized", made], True, 1, timeout)
 
 
+def saturating(path, timeout=600):
+    """Of a `.onnx` file, names of the int8 weights whose sums ONNX Runtime may cut off on x86-64 without VNNI.
+
+    Raises:
+        RuntimeFailure: the runtime refused the file, crashed or hung.
+    """
+    return tuple(filter(None, _child(path, ["--saturating"], True, 1, timeout).splitlines()))
+
+
+@functools.cache
+def saturates(timeout=600):
+    """Whether ONNX Runtime cuts off sums of two products on this processor: it is tried, once."""
+    return _child("-", ["--saturates"], True, 1, timeout).strip() == "True"
+
+
 def _child(path, options, delegates, threads, timeout):
     """What the child prints."""
     command = [sys.executable, "-c", _BOOTSTRAP, PACKAGE, path, "--threads", threads, *options]
@@ -123,6 +139,8 @@ def main():
     parser.add_argument("--made")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--optimized")
+    parser.add_argument("--saturating", action="store_true")
+    parser.add_argument("--saturates", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-delegates", action="store_true")
     parser.add_argument("--engine")
@@ -131,6 +149,11 @@ def main():
         from keras_sparse.runtime.onnxruntime import Session
 
         Session(options.path, options.threads, optimized=options.optimized)
+        return
+    if options.saturating or options.saturates:
+        from keras_sparse.runtime import saturating
+
+        print(saturating.natively() if options.saturates else "\n".join(saturating.layers(options.path)))
         return
     before = _memory("VmRSS")
     session = open_session(options.path, options.threads, not options.no_delegates, options.engine)

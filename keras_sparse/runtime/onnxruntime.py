@@ -12,10 +12,11 @@ DTYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "
 class Session:
     """A `.onnx` file, loaded; `run` takes any number of items."""
 
-    def __init__(self, path, threads=1, delegates=True, optimized=None, native=False):
+    def __init__(self, path, threads=1, delegates=True, optimized=None, native=False, exact=False):
         """A session on the CPU.
 
         Args:
+            exact: whether sums of two products of bytes must not be cut off at 16 bits, as processors without VNNI do.
             optimized: where to write the graph that ONNX Runtime made of the file's for this processor, or `None`.
             native: whether with `ks.session_options()`.
         """
@@ -24,6 +25,8 @@ class Session:
         options.log_severity_level = 3
         if optimized is not None:
             options.optimized_model_filepath = str(optimized)
+        if exact:
+            options.add_session_config_entry("session.x64quantprecision", "1")
         if native:
             self._session = onnxruntime.InferenceSession(str(path), session_options(options), enable_fallback=0)
             if NAME not in self._session.get_providers():
@@ -35,8 +38,12 @@ class Session:
 
     def run(self, arrays):
         """One array per input, items along the first axis, as a list or by name -> one array per output."""
-        arrays = check_inputs(self.inputs, arrays)
+        arrays = self.checked(arrays)
         return self._session.run(None, {port.name: array for port, array in zip(self.inputs, arrays, strict=True)})
+
+    def checked(self, arrays):
+        """The same arrays as `run` takes, one for each input, of its type."""
+        return check_inputs(self.inputs, arrays)
 
 
 def _port(each):

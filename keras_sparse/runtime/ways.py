@@ -15,6 +15,19 @@ EMULATED_ITEMS = 4
 """Items that are run on an emulated processor, which takes a hundred times as long."""
 
 
+SATURATING = "ONNX Runtime on x86-64 without VNNI"
+
+SATURATED_ITEMS = 16
+"""Items that are run with emulated sums, which takes some ten times as long."""
+
+CAUSE = (
+    "There, sums of two products of uint8 and int8 are cut off at 16 bits, as those of {layers} can be. Export with "
+    "reduce_range=True (7-bit weights), or set ONNX Runtime's session option session.x64quantprecision to 1 there, "
+    "which is slower"
+)
+"""What explains a difference on a processor without VNNI, and what helps."""
+
+
 @dataclass(frozen=True)
 class Way:
     """One way to run a file.
@@ -24,12 +37,14 @@ class Way:
         run: `(path, arrays) -> outputs`, in a process of its own.
         items: how many items are run so, at most; `None` for all.
         required: whether a file for the target must be right there. Elsewhere a difference is reported.
+        cause: what explains a difference that is found there only, and what helps; "" where nothing is known.
     """
 
     runtime: str
     run: Callable
     items: int | None = None
     required: bool = True
+    cause: str = ""
 
     def first(self, arrays):
         """Of arrays by name or in a list, the items that are run this way."""
@@ -38,32 +53,54 @@ class Way:
         return [array[: self.items] for array in arrays]
 
 
-def ways(target):
+def ways(target, saturating=(), anywhere=True):
     """The `Way`s of a `Target`, the one that users take first.
+
+    Args:
+        target: what the file is for.
+        saturating: weights of the file whose sums processors without VNNI may cut off (`isolated.saturating`). It is
+            then run with exact sums and with those, whatever processor this is; one without such weights is the same
+            on all.
+        anywhere: whether the file must be right on those processors, too.
 
     Raises:
         RuntimeError: the target's own runtime is not installed, or the emulation that there is does not work.
     """
     if target.suffix == ".tflite":
-        found = [
-            Way("LiteRT", isolated.run),
-            Way("LiteRT without delegates", functools.partial(isolated.run, delegates=False)),
-        ]
-        if target.name == "litert-native":
-            if not available():
-                raise RuntimeError(
-                    "A file for litert-native is run there before it is written, and the native kernels cannot be had "
-                    "here: no C compiler when keras_sparse was installed, or a processor without instructions for them."
-                )
-            found.append(Way(NATIVE, functools.partial(isolated.run, engine="native")))
-        if emulated.command() and target.name not in ("litert-x86", "litert-native"):
-            emulated.works(emulated.command())
-            found.append(Way("LiteRT on AArch64 (emulated)", emulated.run, EMULATED_ITEMS))
-        return found
-    found = [Way("ONNX Runtime", isolated.run)]
+        return _tflite(target)
+    cuts_off = target.saturates and bool(saturating)
+    found = [Way("ONNX Runtime", functools.partial(isolated.run, engine="exact") if saturating else isolated.run)]
+    if cuts_off:
+        cause = CAUSE.format(layers=_shortened(saturating))
+        engine, items = (None, None) if isolated.saturates() else ("saturating", SATURATED_ITEMS)
+        found.append(Way(SATURATING, functools.partial(isolated.run, engine=engine), items, anywhere, cause))
     own = target.name == "openvino"
     if importlib.util.find_spec("openvino"):
-        found.append(Way("OpenVINO", functools.partial(isolated.run, engine="openvino"), required=own))
+        right = own and (anywhere or not (cuts_off and isolated.saturates()))
+        found.append(Way("OpenVINO", functools.partial(isolated.run, engine="openvino"), required=right))
     elif own:
         raise RuntimeError("A file for openvino is run there before it is written: pip install openvino")
     return found
+
+
+def _tflite(target):
+    found = [
+        Way("LiteRT", isolated.run),
+        Way("LiteRT without delegates", functools.partial(isolated.run, delegates=False)),
+    ]
+    if target.name == "litert-native":
+        if not available():
+            raise RuntimeError(
+                "A file for litert-native is run there before it is written, and the native kernels cannot be had "
+                "here: no C compiler when keras_sparse was installed, or a processor without instructions for them."
+            )
+        found.append(Way(NATIVE, functools.partial(isolated.run, engine="native")))
+    if emulated.command() and target.name not in ("litert-x86", "litert-native"):
+        emulated.works(emulated.command())
+        found.append(Way("LiteRT on AArch64 (emulated)", emulated.run, EMULATED_ITEMS))
+    return found
+
+
+def _shortened(names, most=3):
+    listed = ", ".join(map(repr, names[:most]))
+    return listed if len(names) <= most else f"{listed} and {len(names) - most} more layers"

@@ -91,12 +91,15 @@ class Target(ABC):
         suffix: of its files; `None` where it has none of its own.
         schemes: what `ks.export` can write for it, the fastest dense one first.
         about: one line for those who choose.
+        saturates: whether it cuts off sums of two int8 products on some of its processors, so that exports keep weights
+            within 7 bits.
     """
 
     name: ClassVar[str]
     suffix: ClassVar[str | None]
     schemes: ClassVar[tuple[str, ...]]
     about: ClassVar[str]
+    saturates: ClassVar[bool] = False
 
     @abstractmethod
     def verdicts(self, network: Network) -> tuple[Verdict, ...]:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from keras_sparse.pattern import Unstructured
 from keras_sparse.targets.contract import Offer, Target, Verdict, dense
 from keras_sparse.targets.network import DENSE, FLOAT32, INT8, Layer, Network
+from keras_sparse.targets.onnxruntime import reduced_range
 
 KERNEL = "sparse weights decompression (AMX)"
 TILE = 64
@@ -19,6 +20,7 @@ class OpenVINO(Target):
     name: ClassVar[str] = "openvino"
     suffix: ClassVar[str | None] = ".onnx"
     schemes: ClassVar[tuple[str, ...]] = (INT8, FLOAT32)
+    saturates: ClassVar[bool] = True
     about: ClassVar[str] = "OpenVINO on CPUs; zeros matter with AMX only, in large int8 Dense layers"
 
     def verdicts(self, network: Network) -> tuple[Verdict, ...]:
@@ -27,12 +29,12 @@ class OpenVINO(Target):
     def _verdict(self, layer: Layer) -> Verdict:
         refused = refusal(layer)
         if refused:
-            return Verdict(dense(layer), reasons=(refused,))
+            return Verdict(dense(layer), reasons=(refused, *reduced_range(layer)))
         note = (
             "with AMX, and only with the property CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE set to at most the layer's "
             "fraction of zeros; weights are loaded packed and multiplied dense. Its gain has not been measured"
         )
-        return Verdict(dense(layer), Offer(Unstructured(ADVISED), KERNEL, (), ("AMX",)), (note,))
+        return Verdict(dense(layer), Offer(Unstructured(ADVISED), KERNEL, (), ("AMX",)), (note, *reduced_range(layer)))
 
 
 def refusal(layer: Layer) -> str | None:

@@ -7,11 +7,14 @@ import onnxruntime
 from keras_sparse_edge.provider import NAME, session_options
 
 
-def session(file, threads=1, provider=True, **kernels):
+def session(file, threads=1, provider=True, exact=True, **kernels):
+    """`exact`: that processors without VNNI cut off no sums of ONNX Runtime's own kernels; the provider never does."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if exact:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     if not provider:
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     return onnxruntime.InferenceSession(file, session_options(options, **kernels))
