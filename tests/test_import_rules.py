@@ -226,6 +226,7 @@ TREE = {
     "keras_sparse/exporting/onnx.py": "def export():\n    import tf2onnx",
     "keras_sparse/report/tables.py": "import rich",
     "edge/keras_sparse_edge/bundle.py": "from .manifest import read\nfrom keras_sparse_edge import x",
+    SATURATING: "import onnx\nfrom keras_sparse.runtime import saturation",
     PROVIDER: "def session_options():\n    import onnxruntime",
     "examples/prune.py": "import keras\nimport keras_sparse as ks\nks.export",
     "benchmarks/size.py": "import keras_sparse as ks",

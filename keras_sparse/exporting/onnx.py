@@ -20,6 +20,7 @@ from keras_sparse.exporting import (
     onnx_lower,
     onnx_moves,
     onnx_qdq,
+    reduced,
 )
 from keras_sparse.exporting.onnx_graph import taken_inside
 from keras_sparse.exporting.quiet import native_notices_held
@@ -63,6 +64,8 @@ def emit(what, target, encoding):
         from keras_sparse.exporting import onnx_float16  # imports ONNX Runtime's tools
 
         notes = [str(each) for each in onnx_float16.to_float16(proto)]
+    if what.reduce_range and any(tensor.scale is not None for tensor in tensors):
+        notes.append(reduced.NOTE)
     reasons = dict.fromkeys((tensor.name for tensor in tensors), DENSE)
     proto = onnx_forms.implemented(onnx_forms.checked(proto))
     _name_kernels(proto.graph, check.weights(onnx_file.stored(proto), tensors, "onnx", what.silenced, required=False))

@@ -146,14 +146,7 @@ def _reduced(exportable):
             tensor = SparseTensor.quantized(tensor.name, tensor.dense(), tensor.layout, most)
             values.append((kernel.variable, tensor.dense()))
         tensors.append(tensor)
-    return _with_kernels(exportable, tensors, values, reduce_range=True)
-
-
-def _with_kernels(exportable, tensors, values, reduce_range, **others):
-    notes = (*exportable.notes, reduced.NOTE) if reduce_range else exportable.notes
-    return dataclasses.replace(
-        exportable, tensors=tuple(tensors), values=tuple(values), reduce_range=reduce_range, notes=notes, **others
-    )
+    return dataclasses.replace(exportable, tensors=tuple(tensors), values=tuple(values), reduce_range=True)
 
 
 def _on_grid(exportable, reduce_range):
@@ -181,7 +174,14 @@ def _on_grid(exportable, reduce_range):
         for kernel in kernels.find(exportable.model)
         if not any(np.array_equal(keras.ops.convert_to_numpy(kernel.variable), each) for each in read)
     )
-    return _with_kernels(exportable, tensors, values, reduce_range, unread=unread, float_layers=floats)
+    return dataclasses.replace(
+        exportable,
+        tensors=tuple(tensors),
+        values=tuple(values),
+        unread=unread,
+        float_layers=floats,
+        reduce_range=reduce_range,
+    )
 
 
 @contextlib.contextmanager

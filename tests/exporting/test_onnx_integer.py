@@ -67,7 +67,7 @@ def test_one_layer_computes_what_its_definition_says(kind, tmp_path):
     assert reasons == {}
     assert [node.op_type for node in onnx.load(path).graph.node].count(operation) == 1
     x = np.random.default_rng(0).normal(0.7, 1, (3, *shape)).astype(np.float32)
-    (made,) = isolated.run(path, [x])
+    (made,) = isolated.run(path, [x], engine="exact")
     np.testing.assert_allclose(made, model.predict(dynamically(x), verbose=0), rtol=1e-4, atol=1e-4)
     assert np.abs(made - model.predict(x, verbose=0)).max() > 1e-4  # it did quantize
 
@@ -90,7 +90,7 @@ def test_a_network_agrees_up_to_dynamic_rounding_and_holds_every_kernel(tmp_path
     path, reasons = emitted(model, tmp_path)
     assert reasons == {}
     x = np.random.default_rng(0).normal(size=(64, 12, 12, 3)).astype(np.float32)
-    (made,) = isolated.run(path, [x])
+    (made,) = isolated.run(path, [x], engine="exact")
     wanted = model.predict(x, verbose=0)
     assert 0 < np.sqrt(np.mean((made - wanted) ** 2)) < 0.02 * wanted.std()
     stored = onnx_file.read(path)

@@ -40,6 +40,7 @@ def graph(middle, constants, shape, out_zero=128):
 
 def run(model, x, optimize=True):
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")  # the weights here have all 8 bits
     if not optimize:  # it rounds the float weights of a half-quantized graph to int8 by itself
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

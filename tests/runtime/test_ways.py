@@ -45,6 +45,22 @@ def test_an_onnx_file_runs_in_openvino_where_that_is_installed(monkeypatch, inst
     ]
 
 
+@pytest.mark.parametrize("cut", [True, False])
+@pytest.mark.parametrize("anywhere", [True, False])
+def test_a_file_whose_sums_may_be_cut_off_is_run_both_ways_on_every_processor(monkeypatch, cut, anywhere):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(ways.isolated, "saturates", lambda: cut)
+    exact, saturated, openvino = ways.ways(target.TARGETS["onnxruntime"], ("a", "b", "c", "d"), anywhere)
+    assert (exact.runtime, exact.run.keywords["engine"], exact.required) == ("ONNX Runtime", "exact", True)
+    assert saturated.run.keywords["engine"] == (None if cut else "saturating")
+    assert (saturated.runtime, saturated.required) == (ways.SATURATING, anywhere)
+    assert "'a', 'b', 'c' and 1 more" in saturated.cause and "reduce_range" in saturated.cause
+    assert not openvino.required
+    own = ways.ways(target.TARGETS["openvino"], ("a",), anywhere)[-1]
+    assert own.required == (anywhere or not cut)  # it cuts them off as well, where the processor does
+    assert [each.runtime for each in ways.ways(target.TARGETS["tensorrt"], ("a",))] == ["ONNX Runtime", "OpenVINO"]
+
+
 def test_items_are_the_first_ones():
     way = ways.Way("somewhere", None, items=2)
     assert [len(each) for each in way.first([np.zeros(5), np.zeros(5)])] == [2, 2]
