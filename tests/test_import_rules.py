@@ -84,6 +84,7 @@ MIGRATION = (
     "h5py",
     "tf_keras",
     "tensorflow_model_optimization",
+    "google.protobuf",  # the errors of tf_keras.protobuf
 )
 SAVING = (*NOUNS, "keras_sparse.saving", "keras_sparse.encoding", "keras", "h5py")
 YAML = "keras_sparse/strict_yaml.py"
