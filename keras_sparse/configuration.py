@@ -81,7 +81,10 @@ def check(config: Any, known: Callable[[dict[str, Any]], bool], code: Collection
     """
     for layer, each in _described(config):
         kind, inner = each["class_name"], each.get("config")
-        named = f"layer {shown(layer)} ({cut(kind) if isinstance(kind, str) else shown(kind)})"
+        outer = layer.get("config")
+        named = f"layer {shown(outer.get('name') if isinstance(outer, dict) else None)} ({_name(layer)})"
+        if each is not layer:
+            named += f": {_name(each)}"
         if not isinstance(kind, str):
             raise ValueError(f"{named}: the name of a class is a string")
         if kind in code or _has_bytecode(each):
@@ -99,17 +102,22 @@ def check(config: Any, known: Callable[[dict[str, Any]], bool], code: Collection
                 raise ValueError(f"{named} reads {key} from another file. Received: {key}={shown(inner[key])}")
 
 
-def _described(config: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(name of the layer that it is, or is in; description) of every object, in the order of the text."""
-    waiting = [("", config, 0)]
+def _name(described: dict[str, Any]) -> str:
+    kind = described.get("class_name")
+    return cut(kind) if isinstance(kind, str) else shown(kind)
+
+
+def _described(config: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """(the layer that it is, or is in; description) of every object, in the order of the text."""
+    waiting: list[tuple[dict[str, Any], Any, int]] = [({}, config, 0)]
     while waiting:
         layer, value, depth = waiting.pop()
         if depth > MAX_DEPTH:
             raise ValueError(f"a configuration nests at most {MAX_DEPTH} deep")
         if isinstance(value, dict) and "class_name" in value:
             inner = value.get("config")
-            name = inner.get("name") if isinstance(inner, dict) else None
-            layer = name if isinstance(name, str) else layer
+            if not layer or isinstance(inner, dict) and isinstance(inner.get("name"), str):
+                layer = value
             yield layer, value
         if isinstance(value, dict | list):
             children = list(value.values()) if isinstance(value, dict) else value
