@@ -94,8 +94,8 @@ def check(config: Any, known: Callable[[dict[str, Any]], bool], code: Collection
             )
         if kind not in VALUES and not known(each):
             raise ValueError(
-                f"{named} is of a class that is not known. A class of your own has to be registered with the Keras that "
-                "loads the file"
+                f"{named} is of a class that is not known. A class of your own has to be registered with the Keras "
+                "that loads the file"
             )
         for key in FILES:
             if isinstance(inner, dict) and isinstance(inner.get(key), str):
@@ -116,7 +116,7 @@ def _described(config: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
             raise ValueError(f"a configuration nests at most {MAX_DEPTH} deep")
         if isinstance(value, dict) and "class_name" in value:
             inner = value.get("config")
-            if not layer or isinstance(inner, dict) and isinstance(inner.get("name"), str):
+            if not layer or (isinstance(inner, dict) and isinstance(inner.get("name"), str)):
                 layer = value
             yield layer, value
         if isinstance(value, dict | list):

@@ -231,8 +231,8 @@ class Recipe:
         `yes` and `off`, which mean different things in different versions of YAML, are refused.
 
         Raises:
-            ValueError: the file is too long, is not YAML of that subset, or has an unknown name, a missing key or a value
-                out of its range.
+            ValueError: the file is too long, is not YAML of that subset, or has an unknown name, a missing key or a
+                value out of its range.
             TypeError: a value is of another type than was required.
             OSError: the file cannot be read, or is not there (FileNotFoundError).
 
@@ -269,7 +269,9 @@ def _comment(text: str) -> str:
 
 def _mapping(where: str, data: object, required: set[str], optional: set[str]) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
-        raise TypeError(f"{where} must be a mapping with the keys {sorted(required | optional)}. Received: {shown(data)}")
+        raise TypeError(
+            f"{where} must be a mapping with the keys {sorted(required | optional)}. Received: {shown(data)}"
+        )
     unknown, missing = set(data) - required - optional, required - set(data)
     if unknown:
         raise ValueError(

@@ -1,12 +1,14 @@
 """YAML from strangers: a subset of it, in which a plain word is what it looks like in every version of YAML.
 
-- One document of mappings, lists and scalars, at most `MAX_DEPTH` deep and `MAX_VALUES` in all; comments and both styles, block and flow.
+- One document of mappings, lists and scalars, in block and flow style, at most `MAX_DEPTH` deep and of at most
+  `MAX_VALUES` values; comments.
 - Keys are strings, each one once in its mapping.
-- Plain scalars are `true`, `false`, `null`, decimal integers (`-12`), decimal floats (`0.5`, `.5`, `1e-3`), and strings.
-  What YAML 1.1 or 1.2 reads as anything else, or the two differently, is refused: `010`, `0o10`, `0x10`, `0b1`, `1_000`,
-  `1:30`, `.inf`, `.nan`, `yes`, `no`, `on`, `off`, `True`, `~`, dates, `=`, `<<`, an empty value.
+- Plain scalars are `true`, `false`, `null`, decimal integers (`-12`), decimal floats (`0.5`, `.5`, `1e-3`), strings.
+  What YAML 1.1 or 1.2 reads as anything else, or the two differently, is refused: `010`, `0o10`, `0x10`, `0b1`,
+  `1_000`, `1:30`, `.inf`, `.nan`, `yes`, `no`, `on`, `off`, `True`, `~`, dates, `=`, `<<`, an empty value.
 - Quoted and block scalars are strings.
-- Anchors, aliases, tags and directives are refused: a few hundred bytes of them make an object of gigabytes, or call code.
+- Anchors, aliases, tags and directives are refused: a few hundred bytes of them make an object of gigabytes, or call
+  code.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 for _kind, _pattern in (("float", FLOAT), ("int", DIFFERS)):
-    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern.pattern})$"), list("-+.0123456789"))
+    _whole = re.compile(f"^(?:{_pattern.pattern})$")
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _whole, [*"-+.0123456789"])
 
 
 def dump(value: object) -> str:
@@ -101,7 +104,7 @@ class _Reading:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark or self.loader.get_mark()
             raise _refusal(_position(mark), f"this is not YAML: {cut(str(error.problem))}") from error
-        except (ValueError, OverflowError) as error:  # PyYAML passes on what chr and int say: "\UFFFFFFFF", %YAML 1.99...
+        except (ValueError, OverflowError) as error:  # what chr and int say of "\UFFFFFFFF" and %YAML 1.99...
             raise _refusal(_position(self.loader.get_mark()), f"this is not YAML: {cut(str(error))}") from error
 
     def value(self, event: Any, where: str | None, left: int) -> Any:

@@ -336,12 +336,12 @@ RULE = "- {rule: Prune, pattern: {name: Unstructured, sparsity: 0.8}, schedule: 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("format: true\nrules:\n" + RULE, "line 1, column 9: format: this version reads recipe format 1. Received: format=True"),
-        ("format: 1.0\nrules:\n" + RULE, "line 1, column 9: format: this version reads recipe format 1. Received: format=1.0"),
+        ("format: true\nrules:\n" + RULE, "line 1, column 9: format: this version reads .*format=True"),
+        ("format: 1.0\nrules:\n" + RULE, "line 1, column 9: format: this version reads .*format=1.0"),
         ("rules:\n" + RULE.replace("0.8", "0.8, sparsity: 0.9"), "line 2, column 62: the key 'sparsity' is there"),
         ("rules:\n" + RULE.replace("at: 5", "at: 010"), "line 2, column 93: 010 is not the same"),
         ("rules:\n" + RULE.replace("at: 5", "at: 1:30"), "line 2, column 93: 1:30 is not the same"),
-        ("rules:\n" + RULE.replace("at: 5", "at: true"), r"line 2, column 73: .*schedule \(OneShot\): at must be an int"),
+        ("rules:\n" + RULE.replace("at: 5", "at: true"), r"line 2, column 73: .*schedule \(OneShot\): at must be"),
         ("rules:\n" + RULE.replace("0.8", "true"), r"line 2, column 26: .*pattern \(Unstructured\): sparsity"),
         ("rules:\n" + RULE.replace("at: 5", "at: -1"), r"line 2, column 73: .*at must not be negative"),
         ("rules:\n" + RULE + RULE.replace("Prune", "Prun"), r"line 3, column 3: rules\[1\] has an unknown rule"),
@@ -358,7 +358,9 @@ def test_errors_of_a_file_name_the_place(tmp_path: Path, text: str, words: str) 
         Recipe.load(tmp_path / "bad.yaml")
 
 
-LAUGHS = "\n".join(f"{name}: &{name} [{', '.join(['*' + before] * 9)}]" for before, name in zip("abcdefgh", "bcdefghi"))
+LAUGHS = "\n".join(
+    f"{name}: &{name} [{', '.join(['*' + before] * 9)}]" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
 
 
 @pytest.mark.parametrize(
@@ -387,12 +389,11 @@ def test_no_error_is_long(tmp_path: Path, text: str) -> None:
     assert len(str(caught.value)) < 1000 + len(str(tmp_path)) and "\n" not in str(caught.value)
 
 
-WORDS = st.sampled_from(
-    "rules: rule Prune Quantize pattern schedule name Unstructured NofM Block OneShot Cubic sparsity n m shape at begin end "
-    "every match freeze scheme int8 format criterion scope layer global magnitude - [ ] { } : , ? & * ! !! | > % # ' \" \\ "
-    "~ null true yes 010 1:30 0x10 1_000 .inf 1e3 0.5 1 -1 99999999999999999999 &a *a !!int <<: --- ...".split()
-    + [" ", "  ", "\n", "\n- ", "\n  ", "\n    ", "\t", "\u2028", "\x00", "\ufeff", "\U0001f600"]
-)
+NAMES = """rules: rule Prune Quantize pattern schedule name Unstructured NofM Block OneShot Cubic sparsity n m shape at
+    begin end every match freeze scheme int8 format criterion scope layer global magnitude - [ ] { } : , ? & * ! !! | >
+    % # ' " \\ ~ null true yes 010 1:30 0x10 1_000 .inf 1e3 0.5 1 -1 99999999999999999999 &a *a !!int <<: --- ..."""
+SPACES = [" ", "  ", "\n", "\n- ", "\n  ", "\n    ", "\t", "\u2028", "\x00", "\ufeff", "\U0001f600"]
+WORDS = st.sampled_from([*NAMES.split(), *SPACES])
 TEXTS = st.lists(WORDS, max_size=40).map("".join) | st.lists(WORDS, max_size=40).map(" ".join) | st.text()
 
 
@@ -410,7 +411,8 @@ def test_nothing_but_documented_errors(tmp_path_factory: pytest.TempPathFactory,
         assert Recipe.load(path) == recipe
 
 
-GLOBS = st.text(min_size=1) | st.sampled_from(["09", "0o10", "1e3", "1:30", "yes", "null", "~", "*", "&a", "!b", "=", "#"])
+ODD = ["09", "0o10", "1e3", "1:30", "yes", "null", "~", "*", "&a", "!b", "=", "#", "y", "n"]
+GLOBS = st.text(min_size=1) | st.sampled_from(ODD)
 TIMES = st.integers(0, 10**6) | st.floats(0, 1)
 PATTERN_OBJECTS = st.one_of(
     st.floats(0, 1).map(Unstructured),
@@ -423,7 +425,7 @@ SCHEDULE_OBJECTS = st.one_of(
     *(
         st.builds(lambda kind, two, every: kind(*sorted(two), every), st.just(kind), times, st.integers(1, 999))
         for kind in (Linear, Cubic)
-        for times in (st.lists(st.integers(0, 99), min_size=2, max_size=2), st.lists(st.floats(0, 1), min_size=2, max_size=2))
+        for times in (st.tuples(st.integers(0, 99), st.integers(0, 99)), st.tuples(st.floats(0, 1), st.floats(0, 1)))
     ),
 )
 MATCHES = GLOBS | st.lists(GLOBS, min_size=1, max_size=3)

@@ -18,7 +18,8 @@ SCALARS: dict[str, Any] = {
     **{"true": True, "false": False, "null": None},
     **{"0": 0, "-12": -12, "+7": 7, "9223372036854775807": 2**63 - 1, "-9223372036854775808": -(2**63)},
     **{"0.5": 0.5, "-.5": -0.5, "1.": 1.0, "1e-3": 1e-3, "1.0e-05": 1e-5, "2E+3": 2e3, "0e0": 0.0},
-    **{"conv*/kernel": "conv*/kernel", "3x3/*": "3x3/*", "n": "n", "1.2.3": "1.2.3", "a b": "a b", "nan": "nan", "-a": "-a"},
+    **{"conv*/kernel": "conv*/kernel", "3x3/*": "3x3/*", "n": "n", "1.2.3": "1.2.3"},
+    **{"a b": "a b", "nan": "nan", "-a": "-a"},
     **{"'010'": "010", '"yes"': "yes", "'*'": "*", "''": "", '"\\u00e9"': "é", "|-\n  on": "on"},
 }
 DIFFERENT = [
@@ -38,7 +39,7 @@ def test_what_scalars_are(text: str) -> None:
 @pytest.mark.parametrize("text", DIFFERENT)
 @pytest.mark.parametrize("form", ["a:\n  b: {}", "[1,\n   {}]", "{{a: 1,\n   {}: 1}}"])
 def test_what_versions_of_yaml_read_differently(text: str, form: str) -> None:
-    with pytest.raises(ValueError, match=r"^line 2, column [46]: \S.* is not the same in all versions of YAML") as caught:
+    with pytest.raises(ValueError, match=r"^line 2, column [46]: \S.* is not the same in all versions") as caught:
         strict_yaml.load(form.format(text))
     assert text in str(caught.value)
 

@@ -1,8 +1,8 @@
 """Files of Keras 2, loaded by tf_keras: Keras 3 refuses some, such as a `DepthwiseConv2D` with `groups`.
 
 Nothing of a file runs. tf_keras runs the bytecode of a `Lambda` while it loads an `.h5` or a SavedModel, whatever its
-`safe_mode`; it imports modules that a `.keras` file names; TensorFlow runs functions of a SavedModel. So the configuration
-is judged first, and of a SavedModel only the configuration and the values of the variables are read.
+`safe_mode`; it imports modules that a `.keras` file names; TensorFlow runs functions of a SavedModel. So the
+configuration is judged first, and of a SavedModel only it and the values of the variables are read.
 """
 
 import contextlib
@@ -63,8 +63,8 @@ def load(path):
 
 def _refusal(path, error):
     return ValueError(
-        f"A Keras 2 model with its architecture was required, which tf_keras loads. Received: {path}, of which is said: "
-        f"{cut(str(error))}"
+        f"A Keras 2 model with its architecture was required, which tf_keras loads. Received: {path}, of which is "
+        f"said: {cut(str(error))}"
     )
 
 

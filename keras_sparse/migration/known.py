@@ -1,4 +1,4 @@
-"""What a configuration of Keras 2 may name: public classes and functions of tf_keras and TFMOT, and what is registered."""
+"""What a configuration of Keras 2 may name: classes and functions of tf_keras and TFMOT, and what is registered."""
 
 import functools
 import inspect
@@ -26,7 +26,7 @@ def is_known(described):
     registered = tf_keras.saving.get_registered_object
     if isinstance(name, str) and registered(name) is not None:
         return True
-    if not (module is None or isinstance(module, str) and module.split(".")[0] in PACKAGES):
+    if not (module is None or (isinstance(module, str) and module.split(".")[0] in PACKAGES)):
         return False
     if kind == "function":
         name = described.get("config")

@@ -86,7 +86,7 @@ def test_a_lambda(make: Any, suffix: str, k2: Any, toucher: Any, proof: Path, tm
         k2.models.load_model(path, compile=False)
     assert proof.exists()  # made when the model was built, and by tf_keras when it loads an .h5
     proof.unlink()
-    with pytest.raises(ValueError, match=r"Received: .*model.*: layer 'lam' \(Lambda\) holds code .* nothing of a file"):
+    with pytest.raises(ValueError, match=r"Received: .*model.*: layer 'lam' \(Lambda\) holds code .*nothing of"):
         ks.from_tfmot(path)
     assert not proof.exists()
 
@@ -142,7 +142,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "bytecode as a value": dense(activation={"class_name": "__lambda__", "config": {"value": ["4wAA", None, None]}}),
     "bytecode of another class": dense(residual_fn=["4wAA", None, None], residual_fn_type="lambda"),
     "an operation": described(class_name="TFOpLambda", config=OPERATION),
-    "a node of a graph": described(class_name="TensorFlowOpLayer", config={"name": "bad", "node_def": "", "constants": {}}),
+    "a node of a graph": described(class_name="TensorFlowOpLayer", config={"name": "bad", "node_def": ""}),
     "a method": described(class_name="InstanceMethod", config={"name": "bad", "method": "numpy"}),
     "a module": described(module="antigravity"),
     "a module for a class": described(class_name="Popen", module="subprocess", config={"name": "bad", "args": "id"}),
@@ -160,7 +160,9 @@ REFUSED: dict[str, dict[str, Any]] = {
     "a class that is no name": described(class_name=["Dense"]),
     "another file": described(class_name="StringLookup", config={"name": "bad", "vocabulary": "/etc/passwd"}),
     "a compiled model inside": described(
-        class_name="Sequential", config={"name": "bad", "layers": []}, compile_config={"loss": {"class_name": "__lambda__"}}
+        class_name="Sequential",
+        config={"name": "bad", "layers": []},
+        compile_config={"loss": {"class_name": "__lambda__"}},
     ),
 }
 
