@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from keras_sparse.pattern import Pattern, RankedPattern
+from keras_sparse.shown import shown
 
 Allocation = Callable[[Pattern, Sequence[np.ndarray], float], list[np.ndarray]]
 
@@ -28,6 +29,6 @@ SCOPES: dict[str, Allocation] = {"layer": layer, "global": global_}
 
 def get(scope: str) -> Allocation:
     """The allocation of that name; an unknown one is refused with the known ones."""
-    if scope not in SCOPES:
-        raise ValueError(f"Unknown scope. Known ones: {sorted(SCOPES)}. Received: scope={scope!r}")
+    if not isinstance(scope, str) or scope not in SCOPES:
+        raise ValueError(f"Unknown scope. Known ones: {sorted(SCOPES)}. Received: scope={shown(scope)}")
     return SCOPES[scope]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keras_sparse.shown import shown
+
 Criterion = Callable[[np.ndarray], np.ndarray]
 
 
@@ -23,6 +25,6 @@ CRITERIA: dict[str, Criterion] = {criterion.__name__: criterion for criterion in
 
 def get(name: str) -> Criterion:
     """The criterion of that name; an unknown one is refused with the known ones."""
-    if name not in CRITERIA:
-        raise ValueError(f"Unknown criterion. Known ones: {sorted(CRITERIA)}. Received: criterion={name!r}")
+    if not isinstance(name, str) or name not in CRITERIA:
+        raise ValueError(f"Unknown criterion. Known ones: {sorted(CRITERIA)}. Received: criterion={shown(name)}")
     return CRITERIA[name]

@@ -13,18 +13,20 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from keras_sparse.shown import shown
+
 
 def check_sparsity(sparsity: object) -> float:
     """`sparsity` as a plain float; what is no fraction is refused."""
     if isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0.0 <= sparsity <= 1.0:
-        raise ValueError(f"sparsity is the fraction of zeros, in [0, 1]. Received: sparsity={sparsity!r}")
+        raise ValueError(f"sparsity is the fraction of zeros, in [0, 1]. Received: sparsity={shown(sparsity)}")
     return float(sparsity)
 
 
 def check_count(name: str, value: object) -> None:
     """Refuses what is no whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1. Received: {name}={value!r}")
+        raise ValueError(f"{name} must be a whole number of at least 1. Received: {name}={shown(value)}")
 
 
 def count(fraction: float, size: int) -> int:
@@ -139,7 +141,7 @@ class Block(RankedPattern):
     def __post_init__(self) -> None:
         object.__setattr__(self, "sparsity", check_sparsity(self.sparsity))
         if not isinstance(self.shape, list | tuple) or len(self.shape) != 2:
-            raise ValueError(f"shape is (rows, cols). Received: shape={self.shape!r}")
+            raise ValueError(f"shape is (rows, cols). Received: shape={shown(self.shape)}")
         object.__setattr__(self, "shape", tuple(self.shape))
         for name, value in zip(("rows", "cols"), self.shape, strict=True):
             check_count(name, value)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from keras_sparse import allocation, criterion, pattern, schedule
+from keras_sparse import allocation, criterion, pattern, schedule, strict_yaml
 from keras_sparse.atomic import write_atomically
 from keras_sparse.pattern import Pattern, RankedPattern
 from keras_sparse.schedule import Constant, Schedule, Step, check_step
+from keras_sparse.shown import shown
 
 FORMAT = 1
+MAX_BYTES = 1 << 18
+"""The longest file that is read as a recipe; one with a glob for each of a thousand layers has 30 thousand."""
+
 WIDTH = 110
 """Characters in a line of comment."""
 
@@ -49,7 +52,7 @@ def matches(match: str | Sequence[str], path: str) -> bool:
 def _check_match(match: object) -> None:
     globs = [match] if isinstance(match, str) else match
     if not isinstance(globs, list | tuple) or not globs or not all(isinstance(g, str) and g for g in globs):
-        raise TypeError(f"match must be a glob over variable paths, or a list of globs. Received: match={match!r}")
+        raise TypeError(f"match must be a glob over variable paths, or a list of globs. Received: match={shown(match)}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Prune:
     def __post_init__(self) -> None:
         for name, value, base in (("pattern", self.pattern, Pattern), ("schedule", self.schedule, Schedule)):
             if not isinstance(value, base):
-                raise TypeError(f"{name} must be a {base.__name__}. Received: {name}={value!r}")
+                raise TypeError(f"{name} must be a {base.__name__}. Received: {name}={shown(value)}")
         _check_match(self.match)
         criterion.get(self.criterion)
         allocation.get(self.scope)
@@ -123,7 +126,7 @@ class Quantize:
 
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
-            raise ValueError(f"Unknown scheme. Known ones: {list(SCHEMES)}. Received: scheme={self.scheme!r}")
+            raise ValueError(f"Unknown scheme. Known ones: {list(SCHEMES)}. Received: scheme={shown(self.scheme)}")
         _check_match(self.match)
         object.__setattr__(self, "begin", check_step("begin", self.begin))
         if self.freeze is not None:
@@ -164,7 +167,7 @@ class Recipe:
         self.rules: tuple[Rule, ...] = tuple(rules)
         for rule in self.rules:
             if not isinstance(rule, Prune | Quantize):
-                raise TypeError(f"A recipe is a list of rules ({sorted(RULES)}). Received: {rule!r}")
+                raise TypeError(f"A recipe is a list of rules ({sorted(RULES)}). Received: {shown(rule)}")
         if not self.rules:
             raise ValueError("A recipe needs at least one rule. Received: an empty list")
         if sum(isinstance(rule, Quantize) for rule in self.rules) > 1:
@@ -195,10 +198,12 @@ class Recipe:
     def from_dict(cls, data: object) -> Recipe:
         """The recipe of a plain dictionary; what is unknown or missing is refused with what is known."""
         content = _mapping("recipe", data, required={"rules"}, optional={"format"})
-        if content.get("format", FORMAT) != FORMAT:
-            raise ValueError(f"This version reads recipe format {FORMAT}. Received: format={content['format']!r}")
+        if type(content.get("format", FORMAT)) is not int or content.get("format", FORMAT) != FORMAT:
+            raise ValueError(
+                f"format: this version reads recipe format {FORMAT}. Received: format={shown(content['format'])}"
+            )
         if not isinstance(content["rules"], list):
-            raise TypeError(f"rules must be a list. Received: rules={content['rules']!r}")
+            raise TypeError(f"rules must be a list. Received: rules={shown(content['rules'])}")
         return cls([_rule(f"rules[{index}]", rule) for index, rule in enumerate(content["rules"])])
 
     def save(self, path: str | Path) -> None:
@@ -214,45 +219,76 @@ class Recipe:
         """
         text = "".join(_comment(each) for each in heading) + f"format: {FORMAT}\nrules:\n"
         for rule, reason in zip(self.rules, reasons or [""] * len(self.rules), strict=True):
-            text += _comment(reason) + yaml.safe_dump([rule.to_dict()], sort_keys=False)
+            text += _comment(reason) + strict_yaml.dump([rule.to_dict()])
         return text
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
-        """Reads a recipe from YAML. Errors name the file and the place in it."""
+        """Reads a recipe from a file of YAML in UTF-8, of at most 256 KiB.
+
+        It may come from strangers: it is read in the subset of YAML that `strict_yaml` describes, without anchors,
+        aliases and tags, with each key once, and with decimal numbers only. `010`, `0x10`, `1_000`, `1:30`, `.inf`,
+        `yes` and `off`, which mean different things in different versions of YAML, are refused.
+
+        Raises:
+            ValueError: the file is too long, is not YAML of that subset, or has an unknown name, a missing key or a
+                value out of its range.
+            TypeError: a value is of another type than was required.
+            OSError: the file cannot be read, or is not there (FileNotFoundError).
+
+        ValueError and TypeError begin with the file, the line and the column.
+        """
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"{path}: a recipe of at most {MAX_BYTES} bytes was required. Received: more")
         try:
-            return cls.from_dict(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not YAML: {error}") from error
+            data, places = strict_yaml.load(content.decode())
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: this is not YAML in UTF-8: {error.reason} at byte {error.start}") from error
+        except ValueError as error:
+            raise ValueError(f"{path}, {error}") from error
+        try:
+            return cls.from_dict(data)
         except (ValueError, TypeError) as error:
-            raise type(error)(f"{path}: {error}") from error
+            raise type(error)(f"{path}, {_place(places, str(error))}: {error}") from error
+
+
+def _place(places: strict_yaml.Places, message: str) -> str:
+    """The line and the column of what a message of `from_dict` begins with, such as "rules[0].pattern"."""
+    named = (where for where in places if where and re.match(re.escape(where) + r"[ .:\[]", message))
+    line, column = places.get(max(named, key=len, default=""), (1, 1))
+    return f"line {line}, column {column}"
 
 
 def _comment(text: str) -> str:
-    """A paragraph as lines of comment."""
+    """A paragraph as lines of comment; what would end one, as some Unicode does in YAML, is written as an escape."""
+    text = "".join(each if each.isprintable() else repr(each)[1:-1] for each in " ".join(text.split()))
     return "".join(f"# {line}\n" for line in textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
 def _mapping(where: str, data: object, required: set[str], optional: set[str]) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
-        raise TypeError(f"{where} must be a mapping with the keys {sorted(required | optional)}. Received: {data!r}")
+        raise TypeError(
+            f"{where} must be a mapping with the keys {sorted(required | optional)}. Received: {shown(data)}"
+        )
     unknown, missing = set(data) - required - optional, required - set(data)
     if unknown:
         raise ValueError(
-            f"{where} has unknown keys {sorted(map(str, unknown))}. Known ones: {sorted(required | optional)}"
+            f"{where} has unknown keys {shown(sorted(map(str, unknown)))}. Known ones: {sorted(required | optional)}"
         )
     if missing:
-        raise ValueError(f"{where} lacks the keys {sorted(missing)}. Received: {dict(data)!r}")
+        raise ValueError(f"{where} lacks the keys {sorted(missing)}. Received: {shown(dict(data))}")
     return data
 
 
 def _construct(where: str, data: object, kinds: Mapping[str, type], tag: str) -> Any:
     """The object that `data` describes: its class is named by `data[tag]`, all other keys are its arguments."""
     if not isinstance(data, Mapping) or tag not in data:
-        raise TypeError(f"{where} must be a mapping with the key {tag!r}. Received: {data!r}")
+        raise TypeError(f"{where} must be a mapping with the key {tag!r}. Received: {shown(data)}")
     name = data[tag]
     if not isinstance(name, str) or name not in kinds:
-        raise ValueError(f"{where} has an unknown {tag}. Known ones: {sorted(kinds)}. Received: {name!r}")
+        raise ValueError(f"{where} has an unknown {tag}. Known ones: {sorted(kinds)}. Received: {shown(name)}")
     parameters = inspect.signature(kinds[name]).parameters.values()
     required = {p.name for p in parameters if p.default is p.empty}
     arguments = dict(_mapping(f"{where} ({name})", data, required | {tag}, {p.name for p in parameters} - required))

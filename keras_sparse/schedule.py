@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
+from keras_sparse.shown import shown
+
 Step = int | float
 """An `int` is an optimizer step, a `float` in [0, 1] a fraction of the whole `fit`; 1.0 is its last step."""
 
@@ -15,15 +17,15 @@ def check_step(name: str, value: object) -> Step:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(
             f"{name} must be an int (an optimizer step) or a float in [0, 1] (a fraction of the fit). "
-            f"Received: {name}={value!r}"
+            f"Received: {name}={shown(value)}"
         )
     if isinstance(value, float) and not 0.0 <= value <= 1.0:
         raise ValueError(
             f"{name} as a float is a fraction of the fit and must lie in [0, 1]; write an int for an "
-            f"optimizer step. Received: {name}={value!r}"
+            f"optimizer step. Received: {name}={shown(value)}"
         )
     if value < 0:
-        raise ValueError(f"{name} must not be negative. Received: {name}={value!r}")
+        raise ValueError(f"{name} must not be negative. Received: {name}={shown(value)}")
     return float(value) if isinstance(value, float) else value  # NumPy's float64 is a float that YAML cannot write
 
 
@@ -65,7 +67,7 @@ class Schedule(ABC):
             object.__setattr__(self, name, check_step(name, getattr(self, name)))
         every = getattr(self, "every", 1)
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ValueError(f"every is a number of optimizer steps, at least 1. Received: every={every!r}")
+            raise ValueError(f"every is a number of optimizer steps, at least 1. Received: every={shown(every)}")
         moments = [getattr(self, name) for name in self.times]
         comparable = len({type(moment) for moment in moments}) == 1
         if comparable and moments != sorted(moments):

@@ -314,7 +314,7 @@ def test_errors_of_a_file_name_it(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     for text, words in [
         ("rules: [", "is not YAML"),
-        ("rules: !!python/object/apply:os.getcwd []", "is not YAML"),
+        ("rules: !!python/object/apply:os.getcwd []", "line 1, column 8: the tag .* is refused"),
         ("", "must be a mapping"),
         ("rules: []", "at least one rule"),
         ("rules: [{rule: Prun}]", "unknown rule"),
@@ -328,6 +328,129 @@ def test_errors_of_a_file_name_it(tmp_path: Path) -> None:
         Recipe.load(path)
     with pytest.raises(FileNotFoundError):
         Recipe.load(tmp_path / "none.yaml")
+
+
+RULE = "- {rule: Prune, pattern: {name: Unstructured, sparsity: 0.8}, schedule: {name: OneShot, at: 5}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("format: true\nrules:\n" + RULE, "line 1, column 9: format: this version reads .*format=True"),
+        ("format: 1.0\nrules:\n" + RULE, "line 1, column 9: format: this version reads .*format=1.0"),
+        ("rules:\n" + RULE.replace("0.8", "0.8, sparsity: 0.9"), "line 2, column 62: the key 'sparsity' is there"),
+        ("rules:\n" + RULE.replace("at: 5", "at: 010"), "line 2, column 93: 010 is not the same"),
+        ("rules:\n" + RULE.replace("at: 5", "at: 1:30"), "line 2, column 93: 1:30 is not the same"),
+        ("rules:\n" + RULE.replace("at: 5", "at: true"), r"line 2, column 73: .*schedule \(OneShot\): at must be"),
+        ("rules:\n" + RULE.replace("0.8", "true"), r"line 2, column 26: .*pattern \(Unstructured\): sparsity"),
+        ("rules:\n" + RULE.replace("at: 5", "at: -1"), r"line 2, column 73: .*at must not be negative"),
+        ("rules:\n" + RULE + RULE.replace("Prune", "Prun"), r"line 3, column 3: rules\[1\] has an unknown rule"),
+        ("rules:\n" + RULE.replace("{rule", "{scope: [layer], rule"), r"line 2, column 3: .*Unknown scope"),
+        ("rules:\n" + RULE.replace("{rule", "{criterion: [a], rule"), r"line 2, column 3: .*Unknown criterion"),
+        ("a: &a [lol, lol]\nb: &b [*a, *a]\n", "line 1, column 4: the anchor &a is refused"),
+        ("rules: " + "[" * 50_000, "line 1, column 23: values nest at most 16 deep"),
+        ("- " * 50_000, "line 1, column 33: values nest at most 16 deep"),
+    ],
+)
+def test_errors_of_a_file_name_the_place(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises((ValueError, TypeError), match=r"bad\.yaml, " + words):
+        Recipe.load(tmp_path / "bad.yaml")
+
+
+LAUGHS = "\n".join(
+    f"{name}: &{name} [{', '.join(['*' + before] * 9)}]" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"a: &a [{', '.join(['lol'] * 9)}]\n{LAUGHS}\nrules: *i\n",
+        "rules: [" + "x, " * 2_000 + "x]",
+        "rules: " + "x" * 200_000,
+        "{" + ", ".join(f"key{i}: 1" for i in range(20_000)) + "}",
+        "rules:\n" + RULE.replace("0.8", "[" + "1, " * 2_000 + "1]"),
+        "rules:\n" + RULE.replace("at: 5", "at: " + "x" * 200_000),
+        "rules:\n" + RULE.replace("at: 5", "at: 5, every: [" + "1, " * 2_000 + "1]"),
+        "rules:\n" + RULE.replace("{rule", "{scope: " + "x" * 200_000 + ", rule"),
+        "rules:\n" + RULE.replace("{rule", "{criterion: " + "x" * 200_000 + ", rule"),
+        "rules:\n" + RULE.replace("{rule", "{match: [" + "1, " * 2_000 + "1], rule"),
+        "rules:\n" + RULE.replace("Unstructured", "x" * 200_000),
+        "rules:\n" + RULE.replace("Unstructured", "Block, shape: [" + "1, " * 2_000 + "1]"),
+        "rules:\n- {rule: Quantize, scheme: " + "x" * 200_000 + "}",
+        "rules: [" + "x" * (1 << 18) + "]",
+    ],
+)
+def test_no_error_is_long(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises((ValueError, TypeError)) as caught:
+        Recipe.load(tmp_path / "bad.yaml")
+    assert len(str(caught.value)) < 1000 + len(str(tmp_path)) and "\n" not in str(caught.value)
+
+
+NAMES = """rules: rule Prune Quantize pattern schedule name Unstructured NofM Block OneShot Cubic sparsity n m shape at
+    begin end every match freeze scheme int8 format criterion scope layer global magnitude - [ ] { } : , ? & * ! !! | >
+    % # ' " \\ ~ null true yes 010 1:30 0x10 1_000 .inf 1e3 0.5 1 -1 99999999999999999999 &a *a !!int <<: --- ..."""
+SPACES = [" ", "  ", "\n", "\n- ", "\n  ", "\n    ", "\t", "\u2028", "\x00", "\ufeff", "\U0001f600"]
+WORDS = st.sampled_from([*NAMES.split(), *SPACES])
+TEXTS = st.lists(WORDS, max_size=40).map("".join) | st.lists(WORDS, max_size=40).map(" ".join) | st.text()
+
+
+@given(content=st.binary() | TEXTS.map(str.encode) | TEXTS.map(lambda text: ("rules:\n" + RULE + text).encode()))
+def test_nothing_but_documented_errors(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_bytes(content)
+    try:
+        recipe = Recipe.load(path)
+    except (ValueError, TypeError) as error:
+        assert type(error) in (ValueError, TypeError)  # none of those under them, such as UnicodeDecodeError
+        assert str(error).startswith(str(path))
+    else:
+        recipe.save(path)
+        assert Recipe.load(path) == recipe
+
+
+ODD = ["09", "0o10", "1e3", "1:30", "yes", "null", "~", "*", "&a", "!b", "=", "#", "y", "n"]
+GLOBS = st.text(min_size=1) | st.sampled_from(ODD)
+TIMES = st.integers(0, 10**6) | st.floats(0, 1)
+PATTERN_OBJECTS = st.one_of(
+    st.floats(0, 1).map(Unstructured),
+    st.builds(Block, st.tuples(st.integers(1, 99), st.integers(1, 99)), st.floats(0, 1)),
+    st.integers(1, 9).flatmap(lambda m: st.integers(1, m).map(lambda n: NofM(n, m))),
+)
+SCHEDULE_OBJECTS = st.one_of(
+    TIMES.map(OneShot),
+    st.just(Constant()),
+    *(
+        st.builds(lambda kind, two, every: kind(*sorted(two), every), st.just(kind), times, st.integers(1, 999))
+        for kind in (Linear, Cubic)
+        for times in (st.tuples(st.integers(0, 99), st.integers(0, 99)), st.tuples(st.floats(0, 1), st.floats(0, 1)))
+    ),
+)
+MATCHES = GLOBS | st.lists(GLOBS, min_size=1, max_size=3)
+PRUNES = st.builds(Prune, PATTERN_OBJECTS, SCHEDULE_OBJECTS, MATCHES)
+QUANTIZES = st.builds(Quantize, match=MATCHES, begin=st.integers(0, 9), freeze=st.none() | st.integers(10, 99))
+
+
+@given(rules=st.lists(PRUNES, min_size=1, max_size=3), last=st.lists(QUANTIZES, max_size=1), reason=st.text())
+def test_every_recipe_there_and_back(
+    tmp_path_factory: pytest.TempPathFactory, rules: list[Any], last: list[Any], reason: str
+) -> None:
+    recipe, path = Recipe(rules + last), tmp_path_factory.getbasetemp() / "recipe.yaml"
+    recipe.save(path)
+    assert Recipe.load(path) == recipe
+    path.write_text(recipe.to_yaml([reason], [reason] * len(recipe.rules)), encoding="utf-8")
+    assert Recipe.load(path) == recipe
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028", "\u2029", "\x0b", "\x00", "\ufeff"])
+def test_a_name_in_a_comment_stays_there(tmp_path: Path, end: str) -> None:
+    """Reasons name the layers of a model, which may come from a stranger."""
+    recipe = Recipe([Quantize()])
+    text = recipe.to_yaml([f"for the layer x{end}format: 2"], [f"for{end}- rule: Prune"])
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8", newline="")
+    assert Recipe.load(tmp_path / "recipe.yaml") == recipe
 
 
 @pytest.mark.parametrize("name", sorted(RULES))

@@ -38,6 +38,11 @@ def from_tfmot(model, samples=None):
         model: a built Sequential or functional model of tf_keras, or the path of an `.h5` file, SavedModel folder or
             `.keras` file of Keras 2, which tf_keras loads (a quantized one not from `.keras`: TFMOT fails there). A
             model inside a model stays one, unless it is quantized: then its layers become layers of the result.
+            Nothing of a file runs, so it may come from strangers. Its configuration is judged before tf_keras sees it:
+            `Lambda` and other Python code, operations, and classes and functions other than those of tf_keras, of
+            TFMOT, and that you registered with tf_keras yourself are refused, wherever they are inside it. Of a
+            SavedModel only the configuration (keras_metadata.pb, from Keras 2.5 on) and the values of the variables
+            are read, none of its functions.
         samples: inputs to measure ranges on that int8 layers need and TFMOT has not learned, as for `ks.calibrate`.
             Models of which only some layers were annotated may need them.
 
@@ -45,8 +50,9 @@ def from_tfmot(model, samples=None):
         A Keras 3 model.
 
     Raises:
-        ValueError: a layer has no counterpart in Keras 3, computes something else there (`hard_sigmoid`), or is
-            quantized in a way that this package does not know, or a range is missing; the layer is named.
+        ValueError: a file holds code, or names a class that is not known; a layer has no counterpart in Keras 3,
+            computes something else there (`hard_sigmoid`), or is quantized in a way that this package does not know, or
+            a range is missing; the layer is named.
         ImportError: tf_keras, or TFMOT, is needed to load a file and is not installed.
 
     Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
