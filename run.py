@@ -24,7 +24,7 @@ COMMANDS = {
     "test": (".venv-test", ["-e", ".[test]"]),
     "check": (".venv-test", ["-e", ".[test,dev]"]),
 }
-REQUIREMENTS = ("setup.cfg", "pyproject.toml", "constraints.txt", "setup.py", "edge/*.py", "edge/*/*.[ch]")
+REQUIREMENTS = ("setup.cfg", "pyproject.toml", "constraints.txt", "setup.py", "edge/*.py", "edge/**/*.[ch]")
 # The environment is the user's, but for what would let another Python's packages in or send pip elsewhere.
 LEAKS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER")
 ENV = {name: value for name, value in os.environ.items() if name not in LEAKS}

@@ -1,17 +1,21 @@
 """The native INT8 kernels against XNNPACK's dense ones, on the same files, in the same process.
 
     python benchmarks/native_kernels.py [--cases mobilenet resnet dense autoencoder] [--threads 1 2] [--rounds 60]
-        [--layers | --memory]
+        [--layers [--write] | --memory]
 
 Networks with zero blocks, converted to int8 by the stock converter: MobileNetV1 1.0 224 and ResNet50 224 in 1x4 blocks,
 one Dense layer in 16x4 and 1x16 blocks (outputs x inputs). Each file is loaded twice, without and with `ks.delegate()`,
 with the same number of threads; the outputs must be the same bytes; calls take turns, and the medians of the ratios are
 printed. At 0 % nothing is claimed: the ratio says what the loaded delegate costs. `--layers` measures single layers
-instead, whose break-evens `edge/kernels/gain.c` states. `--memory` measures, in a process for each, what loading a file
-and running it once adds at the peak and leaves, and how long loading takes; and the size of the library.
+instead; with `--write` they become the data file of `ks.explain` for this kind of processor, with the machine and the
+date, and the break-evens of the native library (`break_evens.py`), which is to be built again then. `--memory` measures, in
+a process for each, what loading a file and running it once adds at the peak and leaves, and how long loading takes;
+and the size of the library.
 """
 
 import argparse
+import datetime
+import importlib.metadata
 import json
 import os
 import platform
@@ -24,6 +28,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import break_evens
 import keras
 import numpy as np
 import tensorflow as tf
@@ -41,6 +46,9 @@ SPARSITIES = {
     "dense": (0.0, 0.8),
     "autoencoder": (0.0, 0.8, 0.9),
 }
+KERNELS = ("avx512-vnni", "avx512vl-vnni", "avx-vnni", "avx2", "neon-dot")
+"""Best first, as `ks.delegate(kernels="auto")` takes them."""
+
 LAYER_SPARSITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # height, width, inputs, outputs, kernel, stride
 CONVOLUTIONS = (
@@ -195,20 +203,58 @@ def layers(options, console):
     table = Table(title="single layers, all claimed: times faster than XNNPACK, by fraction of zero blocks")
     for column in ("layer", *(f"{s:.0%}" for s in LAYER_SPARSITIES)):
         table.add_column(column)
-    cases = [(f"{h}x{w}x{i} -> {o}, {k}x{k} / {s}", (1, 4), lambda c=(h, w, i, o, k, s): convolution(*c))
+    cases = [(f"{h}x{w}x{i} -> {o}, {k}x{k} / {s}", (1, 4), lambda c=(h, w, i, o, k, s): convolution(*c),
+              {"pixels": -(-h // s) * -(-w // s), "inputs": i, "outputs": o, "taps": k * k})
              for h, w, i, o, k, s in CONVOLUTIONS]  # fmt: skip
     for block in ((16, 4), (1, 16)):
-        cases += [(f"Dense {i} -> {o}, {block[0]}x{block[1]}", block, lambda i=i, o=o: dense(i, o)) for i, o in DENSE]
-    for name, block, build in track(cases, "layers", console=console, transient=True):
+        shape = f"{block[0]}x{block[1]}"
+        cases += [(f"Dense {i} -> {o}, {shape}", block, lambda i=i, o=o: dense(i, o),
+                   {"inputs": i, "outputs": o, "block": shape}) for i, o in DENSE]  # fmt: skip
+    measured = {"convolutions": [], "connected": []}
+    for name, block, build, about in track(cases, "layers", console=console, transient=True):
         model, row = build(), []
         for sparsity in LAYER_SPARSITIES:
             fill(model, sparsity, block)
             found = compare(int8(model), options.threads[0], options.rounds, kernels=options.kernels, threshold=0)
             results.append({"layer": name, "sparsity": sparsity, **found})
-            row.append(f"{found['ratio']:.2f}")
-        table.add_row(name, *row)
+            row.append(round(found["ratio"], 2))
+        table.add_row(name, *(f"{ratio:.2f}" for ratio in row))
+        measured["connected" if "block" in about else "convolutions"].append({**about, "gains": row})
     console.print(table)
+    if options.write:
+        write(options, measured)
     return results
+
+
+def write(options, layers):
+    """The data file of this kind of processor, and the library's table."""
+    measured = {
+        "kernels": options.kernels if options.kernels != "auto" else next(filter(has, KERNELS)),
+        "machine": f"{options.machine or processor()}, {os.cpu_count()} cores",
+        "date": datetime.date.today().isoformat(),
+        "litert": importlib.metadata.version("ai-edge-litert"),
+        "command": "python benchmarks/native_kernels.py --layers --write",
+        "sparsities": LAYER_SPARSITIES,
+        **layers,
+    }
+    measured["break_evens"] = break_evens.break_evens(measured)
+    print(*break_evens.write(measured), sep="\n")
+
+
+def has(kernels):
+    """Whether this processor has an instruction set."""
+    try:
+        ks.delegate(kernels=kernels)
+    except ValueError:
+        return False
+    return True
+
+
+def processor():
+    """The processor's name, where the system tells it."""
+    found = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    names = [line.split(":")[1].strip() for line in found.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 LOADING = """
@@ -279,6 +325,8 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--kernels", default="auto", help="an instruction set of ks.delegate")
+    parser.add_argument("--write", action="store_true", help="with --layers: the data files of this processor")
+    parser.add_argument("--machine", help="what the data file calls it; by default the processor's name")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--layers", action="store_true")
     what.add_argument("--memory", action="store_true")

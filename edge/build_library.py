@@ -16,7 +16,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 PARTS = ("kernels", "delegate", "provider")
 SOURCES = sorted(str(path) for part in PARTS for path in FOLDER.glob(f"{part}/*.c"))
-HEADERS = sorted(str(path) for part in PARTS for path in FOLDER.glob(f"{part}/*.h"))
+HEADERS = sorted(str(path) for part in PARTS for path in FOLDER.glob(f"{part}/**/*.h"))
 COMPILE = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-ffp-contract=off", "-pthread"]
 LINK = ["-pthread", "-lm", "-Wl,-s"]
 

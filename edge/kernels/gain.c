@@ -1,18 +1,34 @@
 #include "gain.h"
 
-/* Measured layer by layer, alone, with the bytes rearranged before and after it, on a processor with AVX512-VNNI:
- * `benchmarks/native_kernels.py --layers`. Each is where the gain was 1.1 or more for all shapes of the class. */
+#include <string.h>
+
 enum { NEVER = 2 };
+
+/* From which fraction of zero blocks on a class of layers gains 1.1 times or more: measured layer by layer, alone, with
+ * the bytes rearranged before and after it, by `benchmarks/native_kernels.py --layers --write`. The size is that of
+ * the sums, of a fully connected layer that of its weights; the first row that fits holds, and without one none. */
+typedef struct {
+  ks_form form;
+  int several_taps;
+  double largest, zeros;
+} row;
+
+static const row AVX512_VNNI[] = {
+#include "break_evens/avx512-vnni.h"
+};
+static const row AVX2[] = {
+#include "break_evens/avx2.h"
+};
+
+static double found(const row *rows, size_t count, ks_form form, int several_taps, double size) {
+  for (size_t i = 0; i < count; i++)
+    if (rows[i].form == form && rows[i].several_taps == several_taps && size <= rows[i].largest) return rows[i].zeros;
+  return NEVER;
+}
 
 /* How much more is asked for where XNNPACK has several threads: it divides a layer among them better than is done here
  * (`--layers --threads 2`). */
 static const double SEVERAL = 0.1;
-
-static double planes(int outputs, int products, int taps, int pixels) {
-  if ((double)outputs * products * pixels < 50e3) return NEVER; /* a call costs more than the layer */
-  if (taps > 1) return products <= 1200 ? 0.58 : 0.68;          /* padding, and inputs beyond the first cache */
-  return products <= 256 ? 0.5 : products <= 576 ? 0.55 : 0.65;
-}
 
 #if defined(KS_NEONDOT)
 #include <sys/auxv.h>
@@ -33,17 +49,17 @@ static double sdot(ks_form form, int outputs, int products, int taps, int pixels
 double ks_break_even(const ks_family *family, ks_form form, int outputs, int products, int taps, int pixels,
                      int several) {
   const double weights = (double)outputs * products;
-  double zeros;
 #if defined(KS_NEONDOT)
   if (family->fast) return sdot(form, outputs, products, taps, pixels) + (several ? SEVERAL : 0);
 #endif
-  if (form == KS_AS_PLANES)
-    zeros = planes(outputs, products, taps, pixels);
-  else if (form == KS_AS_16X4)
-    zeros = weights < KS_LEAST_WEIGHTS ? NEVER : weights < 200e3 ? 0.5 : 0.4;
-  else
-    zeros = weights < 500e3 ? NEVER : 0.7;
+  const int own = strcmp(family->name, "avx2") == 0;
+  const row *rows = own ? AVX2 : AVX512_VNNI;
+  const size_t count = own ? sizeof(AVX2) / sizeof(row) : sizeof(AVX512_VNNI) / sizeof(row);
+  /* A call costs more than a small layer. */
+  if (form == KS_AS_PLANES ? weights * pixels < 50e3 : weights < (form == KS_AS_16X4 ? KS_LEAST_WEIGHTS : 500e3))
+    return NEVER;
+  double zeros = found(rows, count, form, form == KS_AS_PLANES && taps > 1, form == KS_AS_PLANES ? products : weights);
   if (several) zeros += form == KS_AS_1X16 && weights < 4e6 ? 0.18 : SEVERAL;
-  /* 8 pixels a vector need twice the instructions; not measured where XNNPACK has no VNNI either. */
-  return family->pixels < 16 ? zeros + 0.1 : zeros;
+  /* Half vectors with VNNI need twice the instructions, and were not measured. */
+  return !own && family->pixels < 16 ? zeros + 0.1 : zeros;
 }

@@ -4,50 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import ClassVar
 
 from keras_sparse.pattern import Block
+from keras_sparse.targets import native_gains
 from keras_sparse.targets.contract import Offer, Target, Verdict, dense
 from keras_sparse.targets.evidence import MEASURED, Evidence
+from keras_sparse.targets.native_gains import Gains, Points
 from keras_sparse.targets.network import CONV, DENSE, DEPTHWISE, INT8, Layer, Network, Operation
 
 ADVISED = 0.8
 ALONG_INPUTS, TILES = (1, 4), (16, 4)
 """Blocks, outputs x inputs: of convolutions; of fully connected layers."""
-
-SPARSITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-
-CONVOLUTIONS: dict[tuple[int, int, int, int], Sequence[float]] = {
-    (16, 64, 64, 1): (0.96, 1.01, 1.07, 1.12, 1.19, 1.25, 1.31),
-    (49, 160, 960, 1): (0.89, 1.0, 1.15, 1.39, 1.69, 2.21, 3.1),
-    (49, 1024, 1024, 1): (0.51, 0.63, 0.85, 1.21, 1.71, 2.33, 4.81),
-    (196, 512, 512, 1): (0.77, 0.96, 1.22, 1.62, 2.11, 3.07, 5.43),
-    (125, 64, 64, 1): (1.0, 1.2, 1.33, 1.47, 1.59, 1.78, 2.09),
-    (784, 32, 192, 1): (1.26, 1.39, 1.52, 1.71, 1.69, 1.9, 2.34),
-    (784, 192, 32, 1): (0.97, 1.03, 1.18, 1.37, 1.54, 1.82, 2.19),
-    (3136, 64, 128, 1): (1.16, 1.35, 1.53, 1.76, 1.91, 2.34, 3.01),
-    (12544, 32, 64, 1): (1.11, 1.36, 1.49, 1.61, 1.81, 1.97, 2.16),
-    (3136, 64, 64, 9): (0.81, 0.92, 1.11, 1.31, 1.75, 2.48, 4.1),
-    (196, 256, 256, 9): (0.53, 0.66, 0.82, 1.09, 1.52, 2.14, 4.14),
-    (49, 512, 512, 9): (0.51, 0.62, 0.76, 0.96, 1.29, 1.9, 3.62),
-    (784, 64, 128, 9): (0.73, 0.84, 0.98, 1.2, 1.45, 1.9, 2.74),
-    (196, 256, 512, 1): (0.99, 1.12, 1.25, 1.14, 1.83, 2.13, 3.1),
-}
-"""{(pixels of the output, inputs, outputs, kernel positions): gain over XNNPACK dense int8 at SPARSITIES}."""
-
-CONNECTED: dict[tuple[int, int], Sequence[float]] = {
-    (128, 128): (1.09, 1.13, 1.16, 1.14, 1.18, 1.25, 1.33),
-    (256, 256): (1.17, 1.29, 1.19, 1.45, 1.6, 1.76, 1.89),
-    (640, 128): (1.16, 1.16, 1.43, 1.55, 1.73, 1.78, 2.23),
-    (512, 512): (1.27, 1.17, 1.5, 1.58, 1.86, 2.34, 3.18),
-    (1024, 1000): (1.58, 1.88, 2.32, 2.63, 3.62, 5.18, 8.16),
-    (2048, 2048): (1.91, 2.18, 2.67, 3.36, 4.2, 5.47, 12.4),
-}
-"""{(inputs, outputs): the same for a vector at a time}."""
-
-SOURCE = "{0} alone, one thread, AMD EPYC with AVX512-VNNI, LiteRT 2.3.0; bit for bit the same outputs"
-REPEAT = "python benchmarks/native_kernels.py --layers"
 
 LEAST_PRODUCTS = 50_000
 """Multiplications of a layer under which a call of a kernel costs more than the layer (`edge/kernels/gain.c`)."""
@@ -79,13 +47,17 @@ def _verdict(layer: Layer, operation: Operation | None) -> Verdict:
     refused = _refusal(layer, operation)
     if refused is not None:
         return Verdict(dense(layer), reasons=(refused,))
-    offer = Offer(
-        Block(_block(layer), ADVISED), f"native {'x'.join(map(str, _block(layer)))}, int8", (evidence(layer),)
-    )
-    gains = offer.evidence[0].points
+    known = evidence(layer)
+    if not known:
+        return Verdict(dense(layer), reasons=("no zeros made the native kernels faster for such layers",))
+    offer = Offer(Block(_block(layer), ADVISED), f"native {'x'.join(map(str, _block(layer)))}, int8", known)
     reasons = ("other zeros gain as far as they leave such blocks empty: 2:4 leaves none",)
-    fires = layer.sparsity_in(offer.pattern) >= gains[0][0]
-    return Verdict(offer.kernel if fires else dense(layer), offer, reasons)
+    zeros = layer.sparsity_in(offer.pattern)
+    takes = [each.condition for each in known if zeros >= each.points[0][0]]
+    everywhere = len(takes) == len(native_gains.measured())
+    if takes and not everywhere:
+        reasons = (f"as it is, taken on processors with {' and '.join(takes)} only", *reasons)
+    return Verdict(offer.kernel if everywhere else dense(layer), offer, reasons)
 
 
 def _refusal(layer: Layer, operation: Operation | None) -> str | None:
@@ -119,30 +91,40 @@ def _block(layer: Layer) -> tuple[int, int]:
     return TILES if layer.kind == DENSE or (layer.vectors == 1 and layer.positions == 1) else ALONG_INPUTS
 
 
-def claimed_from(layer: Layer) -> float:
-    """The fraction of zero blocks from which on the library takes a layer, as `edge/kernels/gain.c` has it."""
+def claimed_from(layer: Layer, kernels: str) -> float | None:
+    """The fraction of zero blocks from which on the library takes a layer with these kernels; `None` for never.
+
+    Args:
+        kernels: of which processor, as `ks.delegate` calls them.
+    """
+    known = native_gains.measured()[kernels]
     if _block(layer) == TILES:
-        return 0.5 if layer.size < 200_000 else 0.4
-    products = layer.cols * layer.positions
-    if layer.positions > 1:
-        return 0.58 if products <= 1200 else 0.68
-    return 0.5 if products <= 256 else 0.55 if products <= 576 else 0.65
+        return known.break_even("16x4", layer.size)
+    return known.break_even("kxk" if layer.positions > 1 else "1x1", layer.cols * layer.positions)
 
 
-def evidence(layer: Layer) -> Evidence:
-    """What was measured of the layer that is most like this one, from where on the library takes it."""
-    whole, start = _nearest(layer), claimed_from(layer)
+def evidence(layer: Layer) -> tuple[Evidence, ...]:
+    """What was measured of the layer that is most like this one, from where on the library takes it, by processor."""
+    return tuple(
+        _evidence(layer, known, start)
+        for kernels, known in native_gains.measured().items()
+        if (start := claimed_from(layer, kernels)) is not None
+    )
+
+
+def _evidence(layer: Layer, known: Gains, start: float) -> Evidence:
+    whole = _nearest(layer, known)
     gain = whole.gain(start)
-    assert gain is not None  # within SPARSITIES
+    assert gain is not None  # within what was measured
     points = ((start, round(gain, 2)), *(point for point in whole.points if point[0] > start))
     return dataclasses.replace(whole, points=points)
 
 
-def _nearest(layer: Layer) -> Evidence:
+def _nearest(layer: Layer, known: Gains) -> Evidence:
     if _block(layer) == TILES:
-        inputs, outputs = min(CONNECTED, key=lambda shape: abs(math.log(math.prod(shape) / layer.size)))
-        return _measured(f"Dense {inputs} -> {outputs}", CONNECTED[inputs, outputs])
-    shapes = [shape for shape in CONVOLUTIONS if (shape[3] > 1) == (layer.positions > 1)]
+        inputs, outputs = min(known.connected, key=lambda shape: abs(math.log(math.prod(shape) / layer.size)))
+        return _measured(f"Dense {inputs} -> {outputs}", known, known.connected[inputs, outputs])
+    shapes = [shape for shape in known.convolutions if (shape[3] > 1) == (layer.positions > 1)]
     pixels = layer.vectors or 1
     nearest = min(
         shapes,
@@ -152,9 +134,9 @@ def _nearest(layer: Layer) -> Evidence:
     )
     side = math.isqrt(nearest[3])
     said = f"a {side}x{side} convolution, {nearest[1]} -> {nearest[2]} channels, {nearest[0]} pixels,"
-    return _measured(said, CONVOLUTIONS[nearest])
+    return _measured(said, known, known.convolutions[nearest])
 
 
-def _measured(what: str, gains: Sequence[float]) -> Evidence:
-    points = tuple(zip(SPARSITIES, gains, strict=True))
-    return Evidence(MEASURED, "XNNPACK dense int8", SOURCE.format(what), REPEAT, points)
+def _measured(what: str, known: Gains, gains: Points) -> Evidence:
+    source = f"{what} alone, one thread, {known.machine}, LiteRT {known.litert}; bit for bit the same outputs"
+    return Evidence(MEASURED, "XNNPACK dense int8", source, known.command, gains, condition=known.kernels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import keras
@@ -14,10 +15,24 @@ from keras_sparse_edge import native
 import keras_sparse as ks
 from keras_sparse.pattern import Block
 from keras_sparse.target import TARGETS
-from keras_sparse.targets import litert_native
+from keras_sparse.targets import litert_native, native_gains
 from keras_sparse.targets.network import CONV, DENSE, DEPTHWISE, FLOAT32, INT8, Layer, Network
 
 TARGET = TARGETS["litert-native"]
+
+
+def best() -> str:
+    """The instruction set that `ks.delegate()` takes here, of those that were measured."""
+    for kernels in native_gains.measured() if native.available() else ():
+        try:
+            native.delegate(kernels=kernels)
+        except ValueError:
+            continue
+        return kernels
+    return ""
+
+
+KERNELS = best()
 
 
 def verdict(layer: Layer) -> litert_native.Verdict:
@@ -35,8 +50,10 @@ def test_convolutions_have_blocks_along_the_inputs_and_dense_layers_tiles() -> N
         Block((16, 4), 0.8),
     )
     assert conv.pays and dense.pays
-    assert conv.evidence[0].gain(0.8) == 3.07 and conv.break_even == 0.55
+    assert [each.condition for each in conv.evidence] == ["avx512-vnni", "avx2"]
+    assert conv.evidence[0].gain(0.8) == 3.07 and conv.evidence[0].break_even == 0.55
     assert dense.evidence[0].gain(0.8) == 5.18
+    assert conv.break_even == max(each.break_even for each in conv.evidence)
 
 
 @pytest.mark.parametrize(
@@ -58,11 +75,27 @@ def test_what_is_not_taken_has_a_reason(layer: Layer, reason: str) -> None:
     assert found.offer is None and reason in found.reasons[0] and found.kernel.startswith("dense")
 
 
-@pytest.mark.parametrize("shape", [*litert_native.CONVOLUTIONS, *litert_native.CONNECTED])
-def test_every_layer_that_was_measured_gains_from_where_it_is_taken_on(shape: tuple[int, ...]) -> None:
-    kind = (CONV, shape[3], shape[2], shape[1], shape[0]) if len(shape) == 4 else (DENSE, 1, shape[1], shape[0], 1)
-    layer = Layer("k", kind[0], "", kind[1], kind[2], kind[3], INT8, vectors=kind[4])
-    assert all(gain >= 1.0 for _, gain in litert_native.evidence(layer).points)
+@pytest.mark.parametrize("kernels", native_gains.measured())
+def test_every_layer_that_was_measured_gains_from_where_it_is_taken_on(kernels: str) -> None:
+    known = native_gains.measured()[kernels]
+    for shape in (*known.convolutions, *known.connected):
+        kind = (CONV, shape[3], shape[2], shape[1], shape[0]) if len(shape) == 4 else (DENSE, 1, shape[1], shape[0], 1)
+        layer = Layer("k", kind[0], "", kind[1], kind[2], kind[3], INT8, vectors=kind[4])
+        found = [each for each in litert_native.evidence(layer) if each.condition == kernels]
+        assert all(gain >= 1.0 for each in found for _, gain in each.points), shape
+    assert known.machine in str(litert_native.evidence(layer))
+
+
+def test_what_one_processor_only_takes_is_said() -> None:
+    layer = Layer("k", CONV, "Conv2D", 1, 512, 512, INT8, vectors=196)
+    starts = {kernels: litert_native.claimed_from(layer, kernels) for kernels in native_gains.measured()}
+    assert all(start is not None for start in starts.values())
+    between = (min(starts.values()) + max(starts.values())) / 2
+    kept = np.ones((1, 512, 512), bool)
+    kept.reshape(512, 128, 4)[:, : round(128 * between)] = False
+    (first,) = (kernels for kernels, start in starts.items() if start == min(starts.values()))
+    found = verdict(dataclasses.replace(layer, kept=kept, zeros=int((~kept).sum())))
+    assert found.kernel == "dense int8" and found.reasons[0] == f"as it is, taken on processors with {first} only"
 
 
 @pytest.mark.skipif(not native.available(), reason="the native kernels are not to be had here")
@@ -78,21 +111,27 @@ def test_every_layer_that_was_measured_gains_from_where_it_is_taken_on(shape: tu
     ],
 )
 def test_explain_says_what_the_library_takes(shape, make, tmp_path: Path) -> None:
+    """From the break-even of this processor on; on all processors from the highest one on."""
     model = keras.Sequential([keras.Input(shape), make()])
     samples = np.random.default_rng(0).normal(size=(8, *shape)).astype("float32")
     (row,) = ks.explain(model, "litert-native", "int8").layers
+    own = [each for each in row.gains if each.condition == KERNELS]
+    if not own:
+        pytest.skip(f"the break-evens of {KERNELS or 'this processor'} were not measured")
     kernel = model.layers[0].kernel
     dense = np.array(kernel)
     for off in (-0.06, 0.04):
-        zeros = Block((16, 4) if shape in ((512,), (256,), (1, 1, 512)) else (1, 4), row.break_even + off)
+        start = own[0].points[0][0] + off
+        zeros = Block((16, 4) if shape in ((512,), (256,), (1, 1, 512)) else (1, 4), start)
         scores = np.moveaxis(np.abs(dense).reshape(-1, *dense.shape[-2:]), 1, 2)
         kernel.assign(dense * np.moveaxis(zeros.mask(scores, 1.0), 2, 1).reshape(dense.shape))
         artifact = ks.export(model, tmp_path / "m.tflite", "litert-native", samples, "int8")
         assert [each.runtime for each in artifact.report.verification][-1] == "LiteRT with native kernels"
         (told,) = ks.explain(tmp_path / "m.tflite", "litert-native").layers
+        here = told.kernel.startswith("native") or f"{KERNELS} only" in " ".join(told.reasons)
         made = Interpreter(str(tmp_path / "m.tflite"), experimental_delegates=[ks.delegate()])
         names = [each["op_name"] for each in made._get_ops_details()]
-        assert (names.count("DELEGATE") == 1) == told.kernel.startswith("native") == (off > 0), names
+        assert (names.count("DELEGATE") == 1) == here == (off > 0), names
 
 
 def test_dilated_convolutions_are_not_taken() -> None:
