@@ -7,8 +7,8 @@ Networks with zero blocks, converted to int8 by the stock converter: MobileNetV1
 one Dense layer in 16x4 and 1x16 blocks (outputs x inputs). Each file is loaded twice, without and with `ks.delegate()`,
 with the same number of threads; the outputs must be the same bytes; calls take turns, and the medians of the ratios are
 printed. At 0 % nothing is claimed: the ratio says what the loaded delegate costs. `--layers` measures single layers
-instead; with `--write` they become the data file of `ks.explain` for this kind of processor, with the machine and the
-date, and the break-evens of the native library (`break_evens.py`), which is to be built again then. `--memory` measures, in
+instead; with `--write` they become the data file of `ks.explain` for this kind of processor, with machine and date,
+and the break-evens of the native library (`break_evens.py`), which is to be built again then. `--memory` measures, in
 a process for each, what loading a file and running it once adds at the peak and leaves, and how long loading takes;
 and the size of the library.
 """

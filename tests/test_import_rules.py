@@ -91,7 +91,8 @@ SAVING = (*NOUNS, "keras_sparse.saving", "keras_sparse.encoding", "keras", "h5py
 YAML = "keras_sparse/strict_yaml.py"
 EDGE = ("numpy", "ai_edge_litert", "keras_sparse_edge", "setuptools")
 PRIVATE = ("keras.src", "keras._*")
-DRAWN = ("keras", "ai_edge_litert", "matplotlib", "rich")
+DRAWN = ("keras", "ai_edge_litert", "matplotlib", "rich", "numpy", "onnx", "onnxruntime", "onnx_latency")
+DEMO_TRAINED = ("benchmarks/native_pareto.py", "benchmarks/onnx_reduce_range.py")  # they train the demo's network
 # fmt: off
 RULES = (
     #    place                            may import                                     never
@@ -114,8 +115,8 @@ RULES = (
     Rule("edge/**/*.py",                  EDGE,                      ("keras_sparse", "tensorflow"), but=(PROVIDER,)),
     Rule(PROVIDER,                        (*EDGE, "onnxruntime"),    ("keras_sparse", "tensorflow")),
     Rule("examples/**/*.py",              ANY,                                           ("keras_sparse.*",)),
-    Rule("benchmarks/**/*.py",            ANY,            ("keras_sparse.*",), but=("benchmarks/native_pareto.py",)),
-    Rule("benchmarks/native_pareto.py",   (*DRAWN, "keras_sparse", "keras_sparse.demo")),
+    Rule("benchmarks/**/*.py",            ANY,            ("keras_sparse.*",), but=DEMO_TRAINED),
+    *(Rule(file, (*DRAWN, "keras_sparse", "keras_sparse.demo")) for file in DEMO_TRAINED),
     Rule("**/*.py",                       ANY,                                           ("keras.src",)),
 )
 # fmt: on
@@ -234,6 +235,7 @@ TREE = {
     "examples/prune.py": "import keras\nimport keras_sparse as ks\nks.export",
     "benchmarks/size.py": "import keras_sparse as ks",
     "benchmarks/native_pareto.py": "from keras_sparse.demo import training",
+    "benchmarks/onnx_reduce_range.py": "from keras_sparse.demo import training",
     "README.md": "# keras_sparse",
 }
 
