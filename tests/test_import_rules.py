@@ -54,7 +54,7 @@ EXPORT = (
     *RUNTIMES,
 )
 NATIVE = ("keras_sparse_edge.native", "keras_sparse_edge.provider")
-SATURATING = "keras_sparse/runtime/saturating.py"  # reads the graph that it emulates
+GRAPHS = ("keras_sparse/runtime/products.py", "keras_sparse/runtime/saturating.py")  # they read those of ONNX Runtime
 PROVIDER = "edge/keras_sparse_edge/provider.py"
 REPORT = (
     *NOUNS,
@@ -102,8 +102,8 @@ RULES = (
     Rule("keras_sparse/targets/**/*.py",  (*NOUNS, TARGETS),                             ("keras_sparse.target",)),
     Rule("keras_sparse/encoding/**/*.py", ENCODING),
     Rule("keras_sparse/packing/**/*.py",  PACKING),
-    Rule("keras_sparse/runtime/**/*.py",  (*NOUNS, "keras_sparse.runtime", *RUNTIMES, *NATIVE), but=(SATURATING,)),
-    Rule(SATURATING,                      ("numpy", "keras_sparse.runtime", "onnxruntime", "onnx")),
+    Rule("keras_sparse/runtime/**/*.py",  (*NOUNS, "keras_sparse.runtime", *RUNTIMES, *NATIVE), but=GRAPHS),
+    *(Rule(file, ("numpy", "keras_sparse.runtime", "onnxruntime", "onnx")) for file in GRAPHS),
     Rule("keras_sparse/train/**/*.py",    (*NOUNS, TARGETS, "keras_sparse.train", "keras"), PRIVATE),
     Rule("keras_sparse/migration/**/*.py", MIGRATION,                                    PRIVATE),
     Rule("keras_sparse/saving/**/*.py",   SAVING,                                        PRIVATE),
@@ -230,7 +230,7 @@ TREE = {
     "keras_sparse/exporting/onnx.py": "def export():\n    import tf2onnx",
     "keras_sparse/report/tables.py": "import rich",
     "edge/keras_sparse_edge/bundle.py": "from .manifest import read\nfrom keras_sparse_edge import x",
-    SATURATING: "import onnx\nfrom keras_sparse.runtime import saturation",
+    **dict.fromkeys(GRAPHS, "import onnx\nfrom keras_sparse.runtime import saturation"),
     PROVIDER: "def session_options():\n    import onnxruntime",
     "examples/prune.py": "import keras\nimport keras_sparse as ks\nks.export",
     "benchmarks/size.py": "import keras_sparse as ks",

@@ -14,7 +14,6 @@ from keras_sparse.exporting import check
 from keras_sparse.exporting.artifact import Artifact, ExportReport, TensorReport
 from keras_sparse.exporting.samples import drawn, fitting
 from keras_sparse.exporting.scheme import QUANTIZE, exportable
-from keras_sparse.runtime import isolated
 from keras_sparse.runtime.isolated import RuntimeFailure
 from keras_sparse.runtime.port import Port
 from keras_sparse.runtime.ways import ways
@@ -119,12 +118,11 @@ class _Export:
             stored = read(made)
             order = path.suffix.removeprefix(".")
             found = check.weights(stored, emitted.tensors, order, self.what.silenced)
-            if self.target.suffix == ".onnx":
-                self.ways = ways(self.target, isolated.saturating(made), self.what.reduce_range)
+            optimized = self.optimized(made)
             with ThreadPoolExecutor(1) as beside:
                 zipped = beside.submit(gzip.compress, emitted.data, 9, mtime=0)
                 verification = self.verify(made)
-                in_float = self.float_operations(made, stored, not_arithmetic)
+            in_float = self.float_operations(stored, optimized, not_arithmetic)
         write_atomically(path, emitted.data)
         report = ExportReport(
             scheme=self.what.scheme,
@@ -141,13 +139,26 @@ class _Export:
         )
         return Artifact(path, self.target.name, report)
 
-    def float_operations(self, made, stored, not_arithmetic):
-        """Operations that compute in float: in ONNX Runtime, the kernels that it really runs."""
+    def optimized(self, made):
+        """The graph that ONNX Runtime makes of a file for it, which says on which processors it has to be run."""
         if self.target.suffix != ".onnx":
+            return None
+        from keras_sparse.exporting import onnx_kernels
+
+        try:
+            found = onnx_kernels.optimized(made)
+        except RuntimeFailure:
+            return self.verify(made) and onnx_kernels.optimized(made)  # names the layer that is refused
+        self.ways = ways(self.target, onnx_kernels.saturating(found), self.what.reduce_range)
+        return found
+
+    def float_operations(self, stored, optimized, not_arithmetic):
+        """Operations that compute in float: in ONNX Runtime, the kernels that it really runs."""
+        if optimized is None:
             return tuple(f"{each.name} ({each.output})" for each in stored.float_operations(not_arithmetic))
         from keras_sparse.exporting.onnx_kernels import float_kernels, kernels
 
-        return tuple(f"{each.operation} ({each.output})" for each in float_kernels(kernels(made)))
+        return tuple(f"{each.operation} ({each.output})" for each in float_kernels(kernels(optimized)))
 
     def verify(self, made):
         try:

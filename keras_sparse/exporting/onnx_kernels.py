@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from keras_sparse.exporting import onnx_file
 from keras_sparse.exporting.onnx_graph import attribute
-from keras_sparse.runtime import isolated
+from keras_sparse.runtime import isolated, products
 
 CONVERTS = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast")
 """Operations that change the type of values, and compute nothing."""
@@ -57,32 +57,42 @@ class Kernel:
         return self.computes != "conversion" and self.operation not in MOVES
 
 
-def kernels(path):
-    """What ONNX Runtime runs for the file at `path`, in order, on the processor it is asked on.
+def optimized(path):
+    """The `GraphProto` that ONNX Runtime makes of the file at `path`, on the processor it is asked on.
 
-    The graph is optimized as a session does it by default (`ORT_ENABLE_ALL`), in a process of its own.
-
-    Returns:
-        A tuple of `Kernel`s.
+    It is optimized as a session does it by default (`ORT_ENABLE_ALL`), in a process of its own.
 
     Raises:
         RuntimeFailure: ONNX Runtime refuses the file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, "optimized.onnx")
+        isolated.optimized(path, made)
+        try:
+            return onnx.load(str(made)).graph
+        except DecodeError as error:
+            raise isolated.RuntimeFailure(f"{path}: ONNX Runtime wrote no graph: {error}") from error
+
+
+def saturating(graph):
+    """Names of the weights, in such a graph, whose sums x86-64 processors without VNNI may cut off."""
+    return tuple(products.weights(node) for node in products.overflowing(graph))
+
+
+def kernels(graph):
+    """What ONNX Runtime runs, in order: of an `optimized` graph.
+
+    Returns:
+        A tuple of `Kernel`s.
 
     >>> import keras
     >>> import keras_sparse as ks
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, activation="relu")])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = ks.export(ks.calibrate(model, keras.ops.ones((2, 8))), f"{folder}/m.onnx").path
-    ...     [(each.operation, each.computes) for each in kernels(path)]
+    ...     [(each.operation, each.computes) for each in kernels(optimized(path))]
     [('QuantizeLinear', 'conversion'), ('QLinearMatMul', 'int8'), ('DequantizeLinear', 'conversion')]
     """
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder, "optimized.onnx")
-        isolated.optimized(path, made)
-        try:
-            graph = onnx.load(str(made)).graph
-        except DecodeError as error:
-            raise isolated.RuntimeFailure(f"{path}: ONNX Runtime wrote no graph: {error}") from error
     return tuple(_kernels(graph))
 
 

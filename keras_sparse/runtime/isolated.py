@@ -69,15 +69,6 @@ def optimized(path, made, timeout=600):
     _child(path, ["--optimized", made], True, 1, timeout)
 
 
-def saturating(path, timeout=600):
-    """Of a `.onnx` file, names of the int8 weights whose sums ONNX Runtime may cut off on x86-64 without VNNI.
-
-    Raises:
-        RuntimeFailure: the runtime refused the file, crashed or hung.
-    """
-    return tuple(filter(None, _child(path, ["--saturating"], True, 1, timeout).splitlines()))
-
-
 @functools.cache
 def saturates(timeout=600):
     """Whether ONNX Runtime cuts off sums of two products on this processor: it is tried, once."""
@@ -139,7 +130,6 @@ def main():
     parser.add_argument("--made")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--optimized")
-    parser.add_argument("--saturating", action="store_true")
     parser.add_argument("--saturates", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-delegates", action="store_true")
@@ -150,10 +140,10 @@ def main():
 
         Session(options.path, options.threads, optimized=options.optimized)
         return
-    if options.saturating or options.saturates:
+    if options.saturates:
         from keras_sparse.runtime import saturating
 
-        print(saturating.natively() if options.saturates else "\n".join(saturating.layers(options.path)))
+        print(saturating.natively())
         return
     before = _memory("VmRSS")
     session = open_session(options.path, options.threads, not options.no_delegates, options.engine)

@@ -7,7 +7,6 @@ add in 32 bits.
 """
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,49 +14,9 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from keras_sparse.runtime import saturation
+from keras_sparse.runtime import products, saturation
 from keras_sparse.runtime.onnxruntime import Session as Native
-
-
-@dataclass(frozen=True)
-class Slots:
-    """Which inputs of an operation are what; `None` where it has no such input.
-
-    Attributes:
-        data, zero: what it reads and the zero point of that; `zero` is `None` where data are floats that it quantizes.
-        weights, weights_zero: its weights and their zero point.
-        scales: the scales whose product one unit of the integer sum stands for.
-        bias: added to the sum, as an integer before it is scaled or as a float after it.
-        output: the output's scale and zero point.
-    """
-
-    data: int
-    zero: int | None
-    weights: int
-    weights_zero: int
-    scales: tuple[int, ...] = ()
-    bias: int | None = None
-    output: tuple[int, int] | None = None
-
-
-SLOTS = {
-    "QLinearConv": Slots(0, 2, 3, 5, (1, 4), 8, (6, 7)),
-    "QLinearMatMul": Slots(0, 2, 3, 5, (1, 4), None, (6, 7)),
-    "QGemm": Slots(0, 2, 3, 5, (1, 4), 6, (7, 8)),
-    "MatMulIntegerToFloat": Slots(0, 4, 1, 5, (2, 3), 6),
-    "DynamicQuantizeMatMul": Slots(0, None, 1, 3, (2,), 4),
-    "MatMulInteger": Slots(0, 2, 1, 3),
-}
-"""{operation: where its inputs are}: all that multiply bytes by int8 weights two by two. ConvInteger does not."""
-
-
-def layers(path):
-    """Names of the weights of a `.onnx` file whose sums can leave 16 bits, as ONNX Runtime runs it."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder, "optimized.onnx")
-        Native(path, optimized=made)
-        graph = _Graph(onnx.load(str(made)))
-    return [node.input[SLOTS[node.op_type].weights] for node in graph.overflowing]
+from keras_sparse.runtime.products import SLOTS, attribute, matrices
 
 
 def natively():
@@ -98,14 +57,9 @@ class _Graph:
         self.model, self.nodes = model, list(model.graph.node)
         self.constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
         self.makers = {name: node for node in self.nodes for name in node.output}
-        self.overflowing = [node for node in self.nodes if self._overflows(node)]
-
-    def _overflows(self, node):
-        slots = SLOTS.get(node.op_type)
-        weights = None if slots is None else self.constants.get(node.input[slots.weights])
-        if weights is None or weights.dtype != np.int8 or _depthwise(node, weights):
-            return False
-        return any(len(saturation.overflowing(matrix)[0]) for matrix in _matrices(node, weights))
+        self.overflowing = products.overflowing(model.graph)
+        if inside := [node for node in self.overflowing if id(node) not in set(map(id, self.nodes))]:
+            raise ValueError(f"{products.weights(inside[0])} is used in a branch or a loop, and those are not emulated")
 
     def values(self, names, known):
         """The values of tensors, those of others being known."""
@@ -167,7 +121,7 @@ def _sums(node, data, zero, weights, weights_zero):
     shift = 0 if weights_zero is None else np.ravel(weights_zero).astype(np.int64)
     found = []
     parts = _rows(node, data, zero, weights) if "Conv" in node.op_type else [_matrix_rows(node, data)]
-    for rows, matrix in zip(parts, _matrices(node, weights), strict=True):
+    for rows, matrix in zip(parts, matrices(node, weights), strict=True):
         flat = rows.reshape(-1, rows.shape[-1])
         total = flat.sum(1, dtype=np.int64)[:, None]
         shifts = shift if np.size(shift) in (1, matrix.shape[1]) else shift[:1]
@@ -179,7 +133,7 @@ def _sums(node, data, zero, weights, weights_zero):
 
 def _scaled(node, sums, inputs, slots, scale):
     """What an operation gives for its integer sums."""
-    channels_last = "Conv" not in node.op_type or _attribute(node, "channels_last", 0)
+    channels_last = "Conv" not in node.op_type or attribute(node, "channels_last", 0)
     bias = None if slots.bias is None else inputs[slots.bias]
     if slots.output is None and not slots.scales:
         return _placed(sums.astype(np.int32), channels_last)
@@ -204,28 +158,16 @@ def _quantized(values):
     return np.clip(np.rint(values / scale) + zero, 0, saturation.BYTE).astype(np.uint8), scale, zero
 
 
-def _depthwise(node, weights):
-    return "Conv" in node.op_type and weights.shape[1] == 1 and _attribute(node, "group", 1) == len(weights)
-
-
-def _matrices(node, weights):
-    """The weights as matrices `(inputs, outputs)`, one for each group of a convolution."""
-    if "Conv" not in node.op_type:
-        return [weights.T if _attribute(node, "transB", 0) else weights.reshape(-1, weights.shape[-1])]
-    groups = np.split(weights, _attribute(node, "group", 1))
-    return [np.moveaxis(each, 1, -1).reshape(len(each), -1).T for each in groups]
-
-
 def _matrix_rows(node, data):
-    return data.T if _attribute(node, "transA", 0) else data
+    return data.T if attribute(node, "transA", 0) else data
 
 
 def _rows(node, data, zero, weights):
     """What each output of a convolution reads, `(items, *positions, inputs)` for each group; `zero` pads."""
-    if not _attribute(node, "channels_last", 0):
+    if not attribute(node, "channels_last", 0):
         data = np.moveaxis(data, 1, -1)
     sizes, rank = weights.shape[2:], weights.ndim - 2
-    dilations, strides = (_attribute(node, name, [1] * rank) for name in ("dilations", "strides"))
+    dilations, strides = (attribute(node, name, [1] * rank) for name in ("dilations", "strides"))
     spans = [(size - 1) * dilation + 1 for size, dilation in zip(sizes, dilations, strict=True)]
     pads = _pads(node, data.shape[1:-1], spans, strides)
     data = np.pad(data, [(0, 0), *pads, (0, 0)], constant_values=zero)
@@ -234,17 +176,17 @@ def _rows(node, data, zero, weights):
         (slice(None), *(slice(None, None, s) for s in strides), slice(None), *(slice(None, None, d) for d in dilations))
     ]
     windows = np.moveaxis(windows, rank + 1, -1)  # (items, *positions, *kernel positions, channels)
-    groups = np.split(windows, _attribute(node, "group", 1), -1)
+    groups = np.split(windows, attribute(node, "group", 1), -1)
     return [each.reshape(*each.shape[: rank + 1], -1) for each in groups]
 
 
 def _pads(node, shape, spans, strides):
-    kind = _attribute(node, "auto_pad", b"NOTSET")
+    kind = attribute(node, "auto_pad", b"NOTSET")
     if kind in (b"SAME_UPPER", b"SAME_LOWER"):
         totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(shape, strides, spans, strict=True)]
         halves = [(total // 2, total - total // 2) for total in totals]
         return halves if kind == b"SAME_UPPER" else [pair[::-1] for pair in halves]
-    pads = _attribute(node, "pads", [0] * 2 * len(spans)) if kind == b"NOTSET" else [0] * 2 * len(spans)
+    pads = attribute(node, "pads", [0] * 2 * len(spans)) if kind == b"NOTSET" else [0] * 2 * len(spans)
     return list(zip(pads[: len(spans)], pads[len(spans) :], strict=True))
 
 
@@ -254,11 +196,6 @@ def _placed(values, channels_last):
 
 def _declared(name, dtype):
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), None)
-
-
-def _attribute(node, name, default):
-    found = next((each for each in node.attribute if each.name == name), None)
-    return default if found is None else helper.get_attribute_value(found)
 
 
 def _taken_inside(node):

@@ -11,7 +11,7 @@ from keras import layers
 import keras_sparse as ks
 from keras_sparse.exporting import check, onnx_file, onnx_forms, onnx_integer
 from keras_sparse.exporting import onnx as emitting
-from keras_sparse.exporting.onnx_kernels import kernels
+from keras_sparse.exporting.onnx_kernels import kernels, optimized
 from keras_sparse.runtime import isolated
 from keras_sparse.train.strip import stripped
 
@@ -97,7 +97,7 @@ def test_a_network_agrees_up_to_dynamic_rounding_and_holds_every_kernel(tmp_path
     assert set(check.weights(stored, tensors, "onnx")) == {tensor.name for tensor in tensors}
     scales = {t.name: t.scale for t in stored.tensors if t.values.dtype == np.int8}
     assert len(scales) == len(tensors) and all(scale is not None for scale in scales.values())
-    computes = {each.operation for each in kernels(path) if each.computes == "int8"}
+    computes = {each.operation for each in kernels(optimized(path)) if each.computes == "int8"}
     assert computes == {"ConvInteger", "DynamicQuantizeMatMul"}
     assert isolated.run(path, [x[:1]])[0].shape == (1, 5)
 

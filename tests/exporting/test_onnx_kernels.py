@@ -13,8 +13,13 @@ from keras import layers
 from onnx import TensorProto, helper, numpy_helper
 
 import keras_sparse as ks
-from keras_sparse.exporting.onnx_kernels import Kernel, float_kernels, kernels
+from keras_sparse.exporting import onnx_kernels
+from keras_sparse.exporting.onnx_kernels import Kernel, float_kernels
 from keras_sparse.runtime.isolated import RuntimeFailure
+
+
+def kernels(path):
+    return onnx_kernels.kernels(onnx_kernels.optimized(path))
 
 
 def block(x, layer, relu=True):

@@ -10,6 +10,7 @@ from keras import layers
 
 import keras_sparse as ks
 from keras_sparse.exporting import check, onnx_file, reduced
+from keras_sparse.exporting.onnx_kernels import optimized, saturating
 from keras_sparse.exporting.verify import verify
 from keras_sparse.runtime import isolated
 
@@ -64,7 +65,7 @@ def test_kernels_whose_products_are_added_two_by_two_have_seven_bits(convolution
     for name, values in found.items():
         largest = np.moveaxis(values, 0 if values.ndim == 4 else 1, 0).reshape(values.shape[values.ndim == 2], -1)
         assert set(largest.max(1)) == {127 if name in EXACT else 64}, name
-    assert isolated.saturating(made.path) == ()
+    assert saturating(optimized(made.path)) == ()
     assert reduced.NOTE in made.report.notes
     assert made.report.verification[0].runtime == "ONNX Runtime"
     assert "without VNNI" not in " ".join(each.runtime for each in made.report.verification)
@@ -77,7 +78,7 @@ def test_weights_alone_in_int8(convolutions, tmp_path):
     found = {name.split("/")[-2]: np.abs(values.astype(int)).max() for name, values in kernels(path).items()}
     assert found.pop("dense") == 64
     assert set(found.values()) == {127}
-    assert isolated.saturating(path) == ()
+    assert saturating(optimized(path)) == ()
     assert verify(path, convolutions, X).passed
 
 
