@@ -33,7 +33,7 @@ FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]
 DIFFERS = re.compile(r"[-+]?[0-9]+|[-+]?0o[0-7]+")
 """What is a string in YAML 1.1, and a number in YAML 1.2: 09, 0o10."""
 
-RESOLVER = yaml.SafeLoader("")
+RESOLVER: Any = yaml.SafeLoader("")
 """Knows the tags of YAML 1.1."""
 
 
@@ -76,7 +76,7 @@ def load(text: str) -> tuple[Any, Places]:
 class _Reading:
     def __init__(self, text: str) -> None:
         try:
-            self.loader = yaml.SafeLoader(text)
+            self.loader: Any = yaml.SafeLoader(text)
         except yaml.reader.ReaderError as error:
             before = text[: error.position]
             at = before.count("\n") + 1, len(before) - before.rfind("\n")
@@ -115,9 +115,9 @@ class _Reading:
         if self.left < 0:
             raise _refusal(_at(event), f"a document has at most {MAX_VALUES} values")
         if isinstance(event, yaml.AliasEvent):
-            raise _refusal(_at(event), f"the alias {cut('*' + event.anchor)} is refused. Write the value again")
+            raise _refusal(_at(event), f"the alias {cut(f'*{event.anchor}')} is refused. Write the value again")
         if event.anchor is not None:
-            raise _refusal(_at(event), f"the anchor {cut('&' + event.anchor)} is refused. Leave it out")
+            raise _refusal(_at(event), f"the anchor {cut(f'&{event.anchor}')} is refused. Leave it out")
         if event.tag is not None:
             raise _refusal(_at(event), f"the tag {cut(event.tag)} is refused. Leave it out")
         if isinstance(event, yaml.ScalarEvent):

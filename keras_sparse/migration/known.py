@@ -7,8 +7,10 @@ import re
 PACKAGES = {"keras", "tf_keras", "tensorflow_model_optimization", "builtins"}
 """Where classes and functions come from; tf_keras imports any module that a `.keras` file names."""
 
-PARTS = ("layers", "models", "initializers", "regularizers", "constraints", "activations", "losses", "metrics")
-PARTS += ("optimizers", "mixed_precision")
+PARTS = (
+    *("layers", "models", "initializers", "regularizers", "constraints"),
+    *("activations", "losses", "metrics", "optimizers", "mixed_precision"),
+)
 """Public modules of tf_keras."""
 
 UNEXPORTED = {"Functional", "ConstantSparsity", "PolynomialDecay"}

@@ -51,7 +51,7 @@ def _verdict(layer: Layer, operation: Operation | None) -> Verdict:
     if not known:
         return Verdict(dense(layer), reasons=("no zeros made the native kernels faster for such layers",))
     offer = Offer(Block(_block(layer), ADVISED), f"native {'x'.join(map(str, _block(layer)))}, int8", known)
-    reasons = ("other zeros gain as far as they leave such blocks empty: 2:4 leaves none",)
+    reasons: tuple[str, ...] = ("other zeros gain as far as they leave such blocks empty: 2:4 leaves none",)
     zeros = layer.sparsity_in(offer.pattern)
     takes = [each.condition for each in known if zeros >= each.points[0][0]]
     everywhere = len(takes) == len(native_gains.measured())

@@ -46,7 +46,11 @@ class Gains:
             return tuple(zip(read["sparsities"], each["gains"], strict=True))
 
         return cls(
-            *(read[key] for key in ("kernels", "machine", "date", "litert", "command")),
+            read["kernels"],
+            read["machine"],
+            read["date"],
+            read["litert"],
+            read["command"],
             {(e["pixels"], e["inputs"], e["outputs"], e["taps"]): points(e) for e in read["convolutions"]},
             {(e["inputs"], e["outputs"]): points(e) for e in read["connected"] if e["block"] == "16x4"},
             {kind: tuple((most, zeros) for most, zeros in rows) for kind, rows in read["break_evens"].items()},

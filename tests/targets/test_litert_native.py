@@ -86,16 +86,23 @@ def test_every_layer_that_was_measured_gains_from_where_it_is_taken_on(kernels: 
     assert known.machine in str(litert_native.evidence(layer))
 
 
-def test_what_one_processor_only_takes_is_said() -> None:
-    layer = Layer("k", CONV, "Conv2D", 1, 512, 512, INT8, vectors=196)
-    starts = {kernels: litert_native.claimed_from(layer, kernels) for kernels in native_gains.measured()}
-    assert all(start is not None for start in starts.values())
-    between = (min(starts.values()) + max(starts.values())) / 2
-    kept = np.ones((1, 512, 512), bool)
-    kept.reshape(512, 128, 4)[:, : round(128 * between)] = False
-    (first,) = (kernels for kernels, start in starts.items() if start == min(starts.values()))
-    found = verdict(dataclasses.replace(layer, kept=kept, zeros=int((~kept).sum())))
-    assert found.kernel == "dense int8" and found.reasons[0] == f"as it is, taken on processors with {first} only"
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [({"1x1": ((None, 0.75),)}, "taken on processors with avx512-vnni only"), ({}, "with avx512-vnni only")],
+)
+def test_what_one_processor_only_takes_is_said(monkeypatch, own: dict, reason: str) -> None:
+    """0.65 is where AVX512-VNNI takes the layer; the other one asks for more, or never takes it."""
+    base = native_gains.measured()["avx512-vnni"]
+    other = dataclasses.replace(base, kernels="avx2", break_evens=own)
+    monkeypatch.setattr(native_gains, "measured", lambda: {"avx512-vnni": base, "avx2": other})
+    kept = np.ones((1, 512, 1024), bool)
+    kept.reshape(512, 256, 4)[:, :180] = False  # 0.70
+    layer = Layer("k", CONV, "Conv2D", 1, 512, 1024, INT8, vectors=196, kept=kept, zeros=int((~kept).sum()))
+    found = verdict(layer)
+    assert found.kernel == "dense int8" and reason in found.reasons[0]
+    kept.reshape(512, 256, 4)[:, :200] = False  # 0.78
+    found = verdict(dataclasses.replace(layer, zeros=int((~kept).sum())))
+    assert found.kernel.startswith("native") == bool(own)
 
 
 @pytest.mark.skipif(not native.available(), reason="the native kernels are not to be had here")
