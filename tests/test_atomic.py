@@ -50,6 +50,25 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
 
 
+def test_what_reaches_the_disk_and_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file before its name, and then the folder with the name."""
+    done, fsync, replace = [], os.fsync, os.replace
+
+    def flushed(descriptor: int) -> None:
+        fsync(descriptor)
+        status = os.fstat(descriptor)
+        done.append("folder" if stat.S_ISDIR(status.st_mode) else f"{status.st_size} bytes")
+
+    def renamed(*paths: Any) -> None:
+        replace(*paths)
+        done.append("rename")
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(os, "replace", renamed)
+    write_atomically(tmp_path / "a.bin", b"new")
+    assert done == ["3 bytes", "rename", "folder"]
+
+
 def test_an_error_names_the_file_and_no_temporary_one(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(IsADirectoryError) as caught:
@@ -344,6 +363,7 @@ def test_the_file_that_it_is_made_from(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(ValueError, match=r"over the one it is made from\. Received: .*source and "):
         distinct(source, path)
     distinct(source, tmp_path / "another")
+    distinct(tmp_path / "none", path)  # whoever reads it says so
 
 
 def mode(path: Path) -> int:
@@ -370,6 +390,8 @@ write_atomically(sys.argv[1], b"theirs")
 
 def leave_one(path: Path) -> None:
     """What a writer to `path` leaves that is killed."""
-    with subprocess.Popen([sys.executable, "-c", STOPPED, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
         assert child.stdout is not None and child.stdout.readline() == b"whole\n"
         child.kill()

@@ -93,7 +93,7 @@ def distinct(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> No
     Raises:
         ValueError: they are; a symlink or a hard link counts.
     """
-    if os.path.exists(path) and os.path.samefile(source, path):
+    if os.path.exists(source) and os.path.exists(path) and os.path.samefile(source, path):
         raise ValueError(f"A file is not written over the one it is made from. Received: {source} and {path}")
 
 

@@ -7,7 +7,7 @@ import typer
 
 from keras_sparse import target
 from keras_sparse.atomic import distinct
-from keras_sparse.commands.shell import IMPORT, JSON, QUANTIZE, SAMPLES, CommandError, busy, exists, show
+from keras_sparse.commands.shell import IMPORT, JSON, QUANTIZE, SAMPLES, CommandError, busy, show
 from keras_sparse.commands.shell import model as read_model
 
 
@@ -29,7 +29,6 @@ def export(
     target.find(out, to)
     if quantize == "int8" and samples is None:
         raise CommandError("--quantize int8 measures the ranges of activations: it needs --samples")
-    exists(model)
     distinct(model, out)
     with busy("Loading the model"):
         import keras_sparse as ks

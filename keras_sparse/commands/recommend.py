@@ -7,7 +7,7 @@ import typer
 
 from keras_sparse import target as targets
 from keras_sparse.atomic import destination, distinct
-from keras_sparse.commands.shell import IMPORT, TARGET, busy, exists, model_or_file
+from keras_sparse.commands.shell import IMPORT, TARGET, busy, model_or_file
 
 
 def recommend(
@@ -19,7 +19,6 @@ def recommend(
 ):
     """Write the recipe that follows from explain, with the reasons in it."""
     targets.named(target)
-    exists(file)
     if out is not None:
         destination(out)
         distinct(file, out)
