@@ -66,7 +66,8 @@ def _fail(message, code):
 
 
 def _worded(error):
-    text = " ".join(str(error).split())
+    named = isinstance(error, OSError) and error.filename and error.strerror  # else with the number of the error
+    text = " ".join((f"{error.filename}: {error.strerror}" if named else str(error)).split())
     if not text or isinstance(error, LookupError | AttributeError | MemoryError):
         text = f"{type(error).__name__}: {text}".rstrip(": ")
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} ... (--debug shows all of it)"

@@ -65,6 +65,8 @@ def made(tmp_path_factory):
     shutil.copy(folder / "float.keras", folder / "model.zip")
     (folder / "cut.tflite").write_bytes((folder / "float.tflite").read_bytes()[:800])
     (folder / "text.onnx").write_text("no model")
+    (folder / "linked.onnx").symlink_to("float.keras")
+    os.mkfifo(folder / "fifo.onnx")
     return folder
 
 
@@ -185,6 +187,15 @@ ERRORS = [
     ("export {}/damaged.keras {}/o.tflite", 1, "{}/damaged.keras cannot be loaded as a Keras model"),
     ("export {}/float.keras {}/o.tfl", 1, "['.tflite', '.onnx'] was expected. Received: {}/o.tfl"),
     ("export {}/float.keras {}/no/o.onnx", 1, "There is no folder {}/no"),
+    ("export {}/float.keras {}/linked.onnx", 1, "over the one it is made from. Received: {}/float.keras"),
+    ("export {}/float.keras {}/fifo.onnx", 1, "{}/fifo.onnx: A plain file was required. Received: a FIFO"),
+    ("recommend {}/float.keras --target litert --goal size --out {}/float.keras", 1, "over the one it is made from"),
+    ("recommend {}/float.keras --target litert --goal size --out {}/fifo.onnx", 1, "Received: a FIFO"),
+    ("recommend {}/float.keras --target litert --goal size --out {}/no/r.yaml", 1, "There is no folder {}/no"),
+    ("pack {}/float.tflite {}/float.tflite", 1, "over the one it is made from"),
+    ("pack {}/float.tflite {}/fifo.onnx", 1, "{}/fifo.onnx: A plain file was required. Received: a FIFO"),
+    ("pack {}/float.tflite {}", 1, "{}: A plain file was required. Received: a folder"),
+    ("shrink {}/float.tflite {}/fifo.onnx", 1, "{}/fifo.onnx: A plain file was required. Received: a FIFO"),
     ("export {}/float.keras {}/o.onnx --samples {}/flat.npy", 1, "(None, 6, 6, 1). Received: (40, 36)"),
     ("export {}/float.keras {}/o.onnx --samples {}/other.npz", 1, "by name are ['image']. Received: ['picture']"),
     ("export {}/float.keras {}/o.onnx --samples {}/object.npy", 1, "Object arrays cannot be loaded"),

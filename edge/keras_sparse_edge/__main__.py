@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sparse_edge import Bundle, BundleError, InputError, PackedError, __version__, native
+from keras_sparse_edge import Bundle, BundleError, InputError, __version__, native
 from keras_sparse_edge.manifest import Manifest, Tensor
 from keras_sparse_edge.run import load_items
 from keras_sparse_edge.unpack import unpack_command
@@ -68,7 +70,7 @@ def _kernels(asked: bool | None) -> str:
 def _unpack(argv: Sequence[str]) -> int:
     try:
         unpack_command(f"{PROGRAM} unpack", argv)
-    except PackedError as error:
+    except ValueError as error:
         return _refuse(f"{argv[0]}: {error}")
     except OSError as error:
         return _refuse(_unreadable(error))
@@ -80,7 +82,7 @@ def _unreadable(error: OSError) -> str:
     if error.filename is None:
         return str(error)
     name = error.filename2 or error.filename
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and error.strerror == os.strerror(errno.ENOENT):
         folder = Path(name).parent
         return f"there is no file {name}" if folder.is_dir() else f"there is no folder {folder} for {name}"
     return f"{name}: {error.strerror}"

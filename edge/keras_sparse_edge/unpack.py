@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import errno
-import os
-import secrets
 from collections.abc import Sequence
-from pathlib import Path
 
+from keras_sparse_edge.atomic import destination, distinct, write_atomically
 from keras_sparse_edge.packed import read_packed
 
 
 def unpack_command(program: str, argv: Sequence[str]) -> None:
-    """Runs the command; raises what `read_packed` does, and OSError if the original cannot be written."""
+    """Runs the command; raises what `read_packed` does, OSError if the original cannot be written, ValueError if it
+    would replace the packed file."""
     parser = argparse.ArgumentParser(program, description="Unpack a model file that keras_sparse packed.")
     parser.add_argument("packed", help="the packed file")
     parser.add_argument("original", help="where to")
     args = parser.parse_args(argv)
-    target = Path(args.original)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target))
+    destination(args.original)
     data = read_packed(args.packed)
-    # whole or not at all: a device may lose its power
-    temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    distinct(args.packed, args.original)
+    write_atomically(args.original, data)  # a device may lose its power

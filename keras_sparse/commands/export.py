@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from keras_sparse import target
+from keras_sparse.atomic import distinct
 from keras_sparse.commands.shell import IMPORT, JSON, QUANTIZE, SAMPLES, CommandError, busy, show
 from keras_sparse.commands.shell import model as read_model
 
@@ -36,6 +37,7 @@ def export(
     target.find(out, to)
     if quantize == "int8" and samples is None:
         raise CommandError("--quantize int8 measures the ranges of activations: it needs --samples")
+    distinct(model, out)
     with busy("Loading the model"):
         import keras_sparse as ks
         from keras_sparse.exporting.samples import read as read_samples

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from keras_sparse import target as targets
+from keras_sparse.atomic import destination, distinct
 from keras_sparse.commands.shell import IMPORT, TARGET, busy, model_or_file
 
 
@@ -18,6 +19,9 @@ def recommend(
 ):
     """Write the recipe that follows from explain, with the reasons in it."""
     targets.named(target)
+    if out is not None:
+        destination(out)
+        distinct(file, out)
     with busy("Reading the file"):
         import keras_sparse as ks
 

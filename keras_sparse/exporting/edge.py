@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from keras_sparse import target
+from keras_sparse.atomic import distinct
 from keras_sparse.exporting.bundle import write_bundle
 from keras_sparse.recipe import Recipe
 from keras_sparse.versions import versions
@@ -22,7 +23,7 @@ def bundle(artifact, path, labels=None, preprocessing=None, postprocessing="none
         recipe: the `Recipe` that it was trained with, for the reader.
 
     Returns:
-        The path. Raises ValueError for what is no such file, or no such bundle.
+        The path. Raises ValueError for what is no such file, or no such bundle, or if `path` is the artifact's own.
 
     >>> import keras, tempfile
     >>> import keras_sparse as ks
@@ -37,9 +38,11 @@ def bundle(artifact, path, labels=None, preprocessing=None, postprocessing="none
         raise ValueError(f"A bundle holds a .tflite file. Received: {source}")
     if recipe is not None and not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a Recipe. Received: {recipe!r}")
+    data = source.read_bytes()
+    distinct(source, path)
     write_bundle(
         path,
-        source.read_bytes(),
+        data,
         labels=labels,
         preprocessing=preprocessing,
         postprocessing=postprocessing,

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_sparse import target as targets
-from keras_sparse.atomic import write_atomically
+from keras_sparse.atomic import destination, write_atomically
 from keras_sparse.exporting import check
 from keras_sparse.exporting.artifact import Artifact, ExportReport, TensorReport
 from keras_sparse.exporting.samples import drawn, fitting
@@ -87,10 +87,7 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
         raise ValueError(
             f"reduce_range is None, or True or False for .onnx. Received: {reduce_range!r} for {path.name}"
         )
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} to.")
-    if path.is_dir():
-        raise IsADirectoryError(f"A file cannot be written where there is a folder. Received: {path}")
+    destination(path)
     if samples is not None:
         batches.check(samples)
         if graph.has_graph(model):  # the inputs of others are made after the samples

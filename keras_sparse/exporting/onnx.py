@@ -20,6 +20,7 @@ from keras_sparse.exporting import (
     onnx_lower,
     onnx_moves,
     onnx_qdq,
+    onnx_settled,
     reduced,
 )
 from keras_sparse.exporting.onnx_graph import taken_inside
@@ -99,6 +100,7 @@ def build(model):
             said = " ".join(str(error).split())[:SAID]
             raise check.ExportError(f"tf2onnx cannot convert {model.name!r}: {said} {onnx_forms.REMEDY}") from error
     _add_captured(proto.graph, traced)
+    onnx_settled.settle(proto.graph)
     _name_batches(proto.graph)
     proto.producer_name = "keras_sparse"
     wanted, made = sorted(names.inputs(model)), sorted(each.name for each in proto.graph.input)

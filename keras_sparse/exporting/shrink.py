@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_sparse.atomic import write_atomically
+from keras_sparse.atomic import destination, write_atomically
 from keras_sparse.exporting import reference
 from keras_sparse.exporting.check import ExportError
 from keras_sparse.report import tables
@@ -136,8 +136,7 @@ def shrink(src, dst, in_place=False):
     src, dst = Path(src), Path(dst)
     if not src.is_file():
         raise FileNotFoundError(f"There is no file {src}")
-    if not dst.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {dst.parent} to write {dst.name} to.")
+    destination(dst)
     if not in_place and dst.exists() and dst.samefile(src):
         raise ValueError(f"A file replaces itself with in_place=True only. Received: {src} and {dst}")
     data = src.read_bytes()

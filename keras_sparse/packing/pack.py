@@ -6,7 +6,7 @@ from pathlib import Path
 from keras_sparse_edge.packed import MAX_SIZE, unpack_bytes
 
 from keras_sparse import target
-from keras_sparse.atomic import write_atomically
+from keras_sparse.atomic import destination, distinct, write_atomically
 from keras_sparse.packing.choose import choose
 from keras_sparse.packing.container import build, exceeds
 from keras_sparse.packing.report import PackReport, describe
@@ -26,8 +26,8 @@ def pack(src, dst):
 
     Returns:
         A `PackReport`: bytes before and after; for each constant how it is coded, its bits per weight, and the bound of
-        that. Printable, `.to_dict()`. Raises ValueError for what is no such file, OSError for what cannot be read or
-        written; then an older file at `dst` is as it was.
+        that. Printable, `.to_dict()`. Raises ValueError for what is no such file, or if `dst` is `src` by whatever
+        name, OSError for what cannot be read or written; then an older file at `dst` is as it was.
 
     >>> import keras, tempfile
     >>> import keras_sparse as ks
@@ -43,10 +43,10 @@ def pack(src, dst):
     src, dst = Path(src), Path(dst)
     spans = _finder(src)
     data = src.read_bytes()
+    destination(dst)
+    distinct(src, dst)
     if not 1 <= len(data) <= MAX_SIZE:
         raise ValueError(f"{src} must have 1 to {MAX_SIZE} bytes to be packed. Received: {len(data)}")
-    if dst.exists() and dst.samefile(src):
-        raise ValueError(f"A file cannot be packed into itself. Received: {src} and {dst}")
     try:
         choices = choose(data, spans(data))
     except ValueError as error:

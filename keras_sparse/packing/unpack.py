@@ -2,7 +2,7 @@
 
 from keras_sparse_edge.packed import read_packed
 
-from keras_sparse.atomic import write_atomically
+from keras_sparse.atomic import distinct, write_atomically
 
 
 def unpack(src, dst):
@@ -14,7 +14,7 @@ def unpack(src, dst):
 
     Returns:
         How many bytes it has. Raises `keras_sparse_edge.PackedError`, a ValueError, for a file that is damaged, cut or
-        not packed; then nothing is written.
+        not packed, and ValueError if `dst` is `src` by whatever name; then nothing is written.
 
     >>> import keras, tempfile
     >>> import keras_sparse as ks
@@ -29,5 +29,6 @@ def unpack(src, dst):
         data = read_packed(src)
     except ValueError as error:
         raise type(error)(f"{src}: {error}") from error
+    distinct(src, dst)
     write_atomically(dst, data)
     return len(data)

@@ -29,7 +29,7 @@ SMALL = 1 << 16
 """Bytes of a file up to which what HDF5 takes by itself may outweigh what masks save: of more than eight datasets it
 keeps an index, of about a kilobyte."""
 
-LIBVER = ("v108", "v108")
+LIBVER = h5py.h5f.LIBVER_V18
 """The HDF5 format since 1.8: its metadata carry checksums, and it is compact."""
 
 
@@ -53,12 +53,22 @@ def write(variables: Sequence[Stored], sparse: bool = True) -> bytes:
 
 def _file(variables: Sequence[Stored], sparse: bool) -> bytes:
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", libver=LIBVER) as file:
+    with h5py.File(_created(buffer)) as file:
         file.attrs["format"], file.attrs["version"] = np.bytes_(FORMAT), np.int64(VERSION)
         file.attrs["variables"] = np.int64(len(variables))
         for number, variable in enumerate(variables):
             _write(file, f"{number:06d}", variable, sparse)
     return buffer.getvalue()
+
+
+def _created(buffer: io.BytesIO) -> h5py.h5f.FileID:
+    """An empty HDF5 file without the times of its root group, which `h5py.File` has no option for."""
+    creation, access = h5py.h5p.create(h5py.h5p.FILE_CREATE), h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    creation.set_obj_track_times(False)
+    access.set_libver_bounds(LIBVER, LIBVER)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, buffer)
+    return h5py.h5f.create(b"in memory", h5py.h5f.ACC_TRUNC, creation, access)
 
 
 def _write(file: h5py.File, name: str, variable: Stored, sparse: bool) -> None:

@@ -42,7 +42,24 @@ def test_damage_is_one_line(paths: tuple[Path, Path], capsys: pytest.CaptureFixt
 def test_a_missing_folder_is_named(paths: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     original = paths[0].parent / "none" / "m.tflite"
     assert main(["unpack", str(paths[0]), str(original)]) == 2
-    assert capsys.readouterr().err == f"keras-sparse-edge: error: there is no folder {original.parent} for {original}\n"
+    said = f"{original}: There is no folder {original.parent} to write to"
+    assert capsys.readouterr().err == f"keras-sparse-edge: error: {said}\n"
+
+
+def test_what_is_no_plain_file_is_refused(paths: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(paths[1])
+    assert main(["unpack", *map(str, paths)]) == 2
+    said = f"{paths[1]}: A plain file was required. Received: a FIFO or pipe"
+    assert capsys.readouterr().err == f"keras-sparse-edge: error: {said}\n"
+    assert paths[1].is_fifo()
+
+
+def test_the_packed_file_is_not_replaced(paths: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    paths[1].symlink_to(paths[0])
+    before = paths[0].read_bytes()
+    assert main(["unpack", *map(str, paths)]) == 2
+    assert "over the one it is made from" in capsys.readouterr().err
+    assert paths[0].read_bytes() == before
 
 
 def test_numpy_and_the_standard_library_are_enough(paths: tuple[Path, Path], edge_folder: Path) -> None:

@@ -33,3 +33,13 @@ def test_what_cannot_be_a_bundle_is_refused(files, tmp_path):
     with pytest.raises(TypeError, match="must be a Recipe"):
         ks.bundle(files[".tflite"], tmp_path / "m.ksb", recipe={"rules": []})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_model_is_not_replaced_by_its_bundle(files, tmp_path):
+    path = files[".tflite"].path
+    (tmp_path / "m.ksb").symlink_to(path)
+    before = path.read_bytes()
+    for dst in (path, tmp_path / "m.ksb"):
+        with pytest.raises(ValueError, match="over the one it is made from"):
+            ks.bundle(path, dst)
+    assert path.read_bytes() == before

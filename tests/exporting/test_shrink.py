@@ -106,12 +106,16 @@ def test_a_file_replaces_itself_only_where_that_is_asked_for(small, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(before.read_bytes())
     (tmp_path / "link.tflite").symlink_to(path)
-    for dst in (path, tmp_path / "link.tflite"):
+    (tmp_path / "hard.tflite").hardlink_to(path)
+    for dst in (path, tmp_path / "link.tflite", tmp_path / "hard.tflite"):
         with pytest.raises(ValueError, match="in_place=True"):
             shrink.shrink(path, dst)
     assert path.read_bytes() == before.read_bytes()
     shrink.shrink(path, path, in_place=True)
     assert path.read_bytes() == after.read_bytes() and path.stat().st_size == report.bytes_after
+    path.write_bytes(before.read_bytes())
+    shrink.shrink(path, tmp_path / "link.tflite", in_place=True)
+    assert path.read_bytes() == after.read_bytes() and (tmp_path / "link.tflite").is_symlink()
 
 
 def test_a_residual_net_with_a_mean_and_a_concatenation(tmp_path):

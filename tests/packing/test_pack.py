@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import os
 import shutil
 import subprocess
 
@@ -84,12 +85,25 @@ def test_other_files_are_refused(tmp_path, name):
     assert not (tmp_path / "packed").exists()
 
 
-def test_a_file_is_not_packed_into_itself(onnx_file, sparse_int8):
+def test_a_file_is_not_packed_into_itself_by_any_name(onnx_file, sparse_int8, tmp_path, monkeypatch):
     path = onnx_file(w=sparse_int8)
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="into itself"):
-        pack(path, path)
-    assert path.read_bytes() == before
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "hard").hardlink_to(path)
+    for dst in (path, path.name, tmp_path / "link", tmp_path / "hard"):
+        with pytest.raises(ValueError, match="over the one it is made from"):
+            pack(path, dst)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 3
+
+
+def test_where_nothing_can_be_written_is_said_before_the_work(onnx_file, sparse_int8, tmp_path, monkeypatch):
+    path = onnx_file(w=sparse_int8)
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.setattr(module, "choose", None)
+    with pytest.raises(OSError, match="a FIFO or pipe") as caught:
+        pack(path, tmp_path / "fifo")
+    assert caught.value.filename == str(tmp_path / "fifo")
 
 
 def test_what_does_not_come_back_is_not_written(onnx_file, sparse_int8, tmp_path, monkeypatch):
