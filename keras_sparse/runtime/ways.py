@@ -15,7 +15,7 @@ EMULATED_ITEMS = 4
 """Items that are run on an emulated processor, which takes a hundred times as long."""
 
 
-SATURATING = "ONNX Runtime on x86-64 without VNNI"
+WITHOUT_VNNI = " on x86-64 without VNNI"
 
 SATURATED_ITEMS = 16
 """Items that are run with emulated sums, which takes some ten times as long."""
@@ -68,16 +68,19 @@ def ways(target, saturating=(), anywhere=True):
     """
     if target.suffix == ".tflite":
         return _tflite(target)
-    cuts_off = target.saturates and bool(saturating)
+    cause = CAUSE.format(layers=_shortened(saturating)) if target.saturates and saturating else ""
+    here = bool(cause) and isolated.saturates()
     found = [Way("ONNX Runtime", functools.partial(isolated.run, engine="exact") if saturating else isolated.run)]
-    if cuts_off:
-        cause = CAUSE.format(layers=_shortened(saturating))
-        engine, items = (None, None) if isolated.saturates() else ("saturating", SATURATED_ITEMS)
-        found.append(Way(SATURATING, functools.partial(isolated.run, engine=engine), items, anywhere, cause))
+    if cause:
+        engine, items = (None, None) if here else ("saturating", SATURATED_ITEMS)
+        found.append(
+            Way(f"ONNX Runtime{WITHOUT_VNNI}", functools.partial(isolated.run, engine=engine), items, anywhere, cause)
+        )
     own = target.name == "openvino"
     if importlib.util.find_spec("openvino"):
-        right = own and (anywhere or not (cuts_off and isolated.saturates()))
-        found.append(Way("OpenVINO", functools.partial(isolated.run, engine="openvino"), required=right))
+        run = functools.partial(isolated.run, engine="openvino")
+        name, right = (f"OpenVINO{WITHOUT_VNNI}", own and anywhere) if here else ("OpenVINO", own)
+        found.append(Way(name, run, required=right, cause=cause if here else ""))
     elif own:
         raise RuntimeError("A file for openvino is run there before it is written: pip install openvino")
     return found
