@@ -121,6 +121,7 @@ class _Export:
                 verification = self.verify(made)
             in_float = self.float_operations(stored, optimized, not_arithmetic)
         write_atomically(path, emitted.data)
+        causes = {way.cause: way.runtime for way in reversed(self.ways) if way.cause}  # the first of them names it
         report = ExportReport(
             scheme=self.what.scheme,
             bytes=len(emitted.data),
@@ -132,7 +133,7 @@ class _Export:
             verification=tuple(verification),
             versions=versions(),
             opset=stored.opset,
-            notes=self.what.notes + emitted.notes + tuple(f"{w.runtime}: {w.cause}" for w in self.ways if w.cause),
+            notes=self.what.notes + emitted.notes + tuple(f"{name}: {cause}" for cause, name in causes.items()),
         )
         return Artifact(path, self.target.name, report)
 
