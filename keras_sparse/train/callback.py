@@ -1,13 +1,12 @@
 """`Sparsify`: the Keras callback that carries a recipe out during `fit`."""
 
-from contextlib import contextmanager
-
 import keras
 
 from keras_sparse.recipe import Recipe
 from keras_sparse.schedule import resolve_step
 from keras_sparse.train import kernels, pruning
 from keras_sparse.train.ranges import ActivationRange
+from keras_sparse.train.steps import MaskedSteps
 from keras_sparse.train.wrapper import QuantizedWeights
 
 
@@ -15,10 +14,15 @@ class Sparsify(keras.callbacks.Callback):
     """Prunes and quantizes a model during `fit`, as its recipe says.
 
     Masks are constraints on the variables, which the optimizer applies inside the compiled step: the weights are
-    exactly sparse after every step, and so is every checkpoint. Constraints of the model's own still hold, and are
-    given back at the end. Updates are made after the steps at which they are due (with `steps_per_execution`, at the
-    next step that Keras shows); the one at step 0 before the first step, or after it where that step builds the model.
-    A model that was saved and loaded with its optimizer is trained further as if it never was.
+    exactly sparse after every step, and so is every checkpoint. Constraints of the model's own still hold. Updates are
+    made after the steps at which they are due (with `steps_per_execution`, at the next step that Keras shows); the one
+    at step 0 before the first step, or after it where that step builds the model. A model that was saved and loaded
+    with its optimizer is trained further as if it never was.
+
+    When a fit is interrupted, by Ctrl-C or any error, nothing has to be undone: masks are on the variables only while a
+    step runs. The weights keep their zeros. A fit with `Sparsify` goes on from there; one without it trains densely,
+    with the model's own constraints, as after a fit that has ended. Only a loop of your own that calls the hooks around
+    `train_on_batch` has to let go where it breaks off: with `model.make_train_function(force=True)`.
 
     Each update writes `sparsity` (the fraction of zeros of all pruned kernels together) into `logs`, and every epoch's
     logs have it, for History, TensorBoard, CSVLogger and the progress bar. Put `Sparsify` before callbacks that write
@@ -33,8 +37,8 @@ class Sparsify(keras.callbacks.Callback):
         updates: list of (optimizer step, {variable path: fraction of zeros}), one entry for each mask update.
 
     Raises:
-        ValueError: when training begins, if a rule matches nothing, or the recipe cannot be finished in this fit; when
-            it ends, if it was not.
+        ValueError: when training begins, if a rule matches nothing, the recipe cannot be finished in this fit, or
+            there are two `Sparsify` in it; when it ends, if it was not; at an update, if weights are not finite.
 
     >>> import keras
     >>> import numpy as np
@@ -53,11 +57,12 @@ class Sparsify(keras.callbacks.Callback):
             raise TypeError(f"recipe must be a Recipe. Received: {recipe!r}")
         self.recipe, self.partial = recipe, partial
         self.updates = []
-        self._prunings, self._quantizing = [], None
+        self._prunings, self._quantizing, self._steps = [], None, None
 
     def on_train_begin(self, logs=None):
+        self._detach()  # from a fit that was interrupted
         self.updates, self._sparsity = [], 0.0
-        self._prunings, self._quantizing = [], None
+        self._prunings, self._quantizing, self._steps = [], None, None
         self._resolved = self._complete = False
         if self.model.built:
             self._attach()
@@ -69,20 +74,24 @@ class Sparsify(keras.callbacks.Callback):
         # Only now it is known in which epoch the fit starts, and so where the whole fit began.
         self._first = epoch, self._step()
         if self.model.built:
-            with self._giving_back():
-                self._resolve()
-                self._update(self._step(), {}, resuming=True)
+            self._resolve()
+            self._update(self._step(), {}, resuming=True)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._steps is not None and not self._steps.installed:
+            self._steps.install()  # another callback had a train function made
 
     def on_train_batch_end(self, batch, logs=None):
-        with self._giving_back():
-            if not self._resolved:  # a model that its first batch has built
-                self._attach()
-                self._resolve()
-            self._update(self._step(), logs)
+        if not self._resolved:  # a model that its first batch has built
+            self._attach()
+            self._resolve()
+        elif not self._steps.made:  # the step of a loop of the user's own, or of a train function made just now
+            self._apply()
+        self._steps.made = False
+        self._update(self._step(), logs)
 
     def on_epoch_end(self, epoch, logs=None):
-        for each in self._prunings:
-            each.apply()  # another callback may have put averaged weights in their place
+        self._apply()  # another callback may have put averaged weights in their place
         if self._prunings and logs is not None:
             logs["sparsity"] = self._sparsity = self._total_sparsity()
 
@@ -93,10 +102,8 @@ class Sparsify(keras.callbacks.Callback):
         if self._complete and not self.model.stop_training and self._total is not None:
             # An optimizer that skipped steps (loss scaling) has counted fewer than the fit made.
             end = max(end, self._origin + self._total)
-        with self._giving_back():
-            self._update(end, logs)
-        for each in self._prunings:
-            each.apply()  # weights that were averaged at the end of the fit are sparse again
+        self._update(end, logs)
+        self._apply()  # weights that were averaged at the end of the fit are sparse again
         unfinished = [each for each in self._prunings if not each.finished]
         unquantized = self._quantizing is not None and not self._quantizing.active
         self._detach()
@@ -104,11 +111,16 @@ class Sparsify(keras.callbacks.Callback):
             self._check_finished(unfinished, unquantized)
 
     def _attach(self):
+        other = self.model.train_function
+        if isinstance(other, MaskedSteps) and other.params is self.params:
+            raise ValueError(
+                f"There are two Sparsify callbacks in one fit of {self.model.name!r}. Give one of them the rules of "
+                "both, in one Recipe."
+            )
         self._prunings = pruning.assign(self.recipe, kernels.find(self.model))
         self._quantizing = _Quantizing(self.recipe.quantize, self.model) if self.recipe.quantize else None
-        for each in self._prunings:
-            each.attach()
-        self._retrace()
+        masks = [mask for each in self._prunings for mask in each.masks]
+        self._steps = MaskedSteps(self.model, masks, self.params)
 
     def _step(self):
         return int(self.model.optimizer.iterations)
@@ -160,23 +172,13 @@ class Sparsify(keras.callbacks.Callback):
         zeros = sum(sum(each.zeros().values()) for each in self._prunings)
         return zeros / sum(kernel.variable.shape.num_elements() for each in self._prunings for kernel in each.kernels)
 
-    def _retrace(self):
-        # A train function traced before has other constraints in it.
-        self.model.make_train_function(force=True)
-
-    @contextmanager
-    def _giving_back(self):
-        """Gives the user's constraints back where the recipe cannot be carried out."""
-        try:
-            yield
-        except ValueError:
-            self._detach()
-            raise
+    def _apply(self):
+        for each in self._prunings:
+            each.apply()
 
     def _detach(self):
-        for each in self._prunings:
-            each.detach()
-        self._retrace()
+        if self._steps is not None:
+            self._steps.remove()
 
     def _check_finished(self, unfinished, unquantized):
         if unfinished:

@@ -8,9 +8,7 @@ class MaskConstraint(keras.constraints.Constraint):
     """Holds the masked weights at zero, around the constraint that the user had (which sees the masked weights)."""
 
     def __init__(self, variable):
-        previous = variable.constraint
-        # A fit that was interrupted leaves its mask behind.
-        self.user = previous.user if isinstance(previous, MaskConstraint) else previous
+        self.variable, self.user = variable, users(variable)
         self.mask = keras.Variable(
             lambda shape, dtype: ops.ones(shape, dtype), shape=variable.shape, dtype="bool", trainable=False
         )
@@ -21,3 +19,21 @@ class MaskConstraint(keras.constraints.Constraint):
         if self.user is None:
             return masked
         return ops.where(self.mask, self.user(masked), ops.zeros_like(weights))
+
+    def put_on(self):
+        self.user, self.variable.constraint = users(self.variable), self
+
+    def take_off(self):
+        if self.variable.constraint is self:
+            self.variable.constraint = self.user
+
+    def apply(self):
+        """Zeros what the mask says, on top of what the optimizer does at every step."""
+        self.variable.assign(self(ops.convert_to_tensor(self.variable)))
+
+
+def users(variable):
+    """The constraint that the user gave a variable."""
+    # Under a mask that is still on: Ctrl-C came while masks were taken off.
+    constraint = variable.constraint
+    return constraint.user if isinstance(constraint, MaskConstraint) else constraint

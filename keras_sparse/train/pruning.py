@@ -15,19 +15,7 @@ class Pruning:
         self.rule, self.kernels = rule, kernels
         self.schedule = rule.schedule
         self.last = -1  # the step of the newest update done
-        self.masks = {}
-
-    def attach(self):
-        """Puts a mask, all ones, on every kernel."""
-        for kernel in self.kernels:
-            self.masks[kernel.path] = kernel.variable.constraint = MaskConstraint(kernel.variable)
-
-    def detach(self):
-        """Gives back the constraints that the user had."""
-        for kernel in self.kernels:
-            if isinstance(kernel.variable.constraint, MaskConstraint):
-                kernel.variable.constraint = kernel.variable.constraint.user
-        self.masks = {}
+        self.masks = [MaskConstraint(kernel.variable) for kernel in kernels]
 
     def resolve(self, origin, total):
         """Fixes the schedule to optimizer steps, for a fit of `total` steps after step `origin`."""
@@ -49,16 +37,16 @@ class Pruning:
         masks = self._new_masks(due)
         if resuming and due < step:
             self._check_past(masks, due, step)
-        for kernel, mask in zip(self.kernels, masks, strict=True):
-            self.masks[kernel.path].mask.assign(mask)
+        for mask, values in zip(self.masks, masks, strict=True):
+            mask.mask.assign(values)
         self.last = due
         self.apply()
         return True
 
     def apply(self):
         """Zeros what the masks say, on top of what the optimizer does at every step."""
-        for kernel in self.kernels:
-            kernel.variable.assign(self.masks[kernel.path](keras.ops.convert_to_tensor(kernel.variable)))
+        for mask in self.masks:
+            mask.apply()
 
     def zeros(self):
         """{path: zeros} as the weights are."""

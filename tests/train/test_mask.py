@@ -67,12 +67,31 @@ def test_norms_are_those_of_what_is_kept() -> None:
     np.testing.assert_allclose(masked(constraint, [[3, 2], [4, 5]]), [[1, 0], [0, 1]], rtol=1e-5)
 
 
-def test_a_mask_left_behind_is_replaced_not_wrapped() -> None:
+def test_a_mask_that_is_still_on_is_replaced_not_wrapped() -> None:
     user = keras.constraints.NonNeg()
     made = variable(user)
-    made.constraint = MaskConstraint(made)
+    first = MaskConstraint(made)
+    first.put_on()
     again = MaskConstraint(made)
-    assert again.user is user
+    again.put_on()
+    again.put_on()
+    assert (made.constraint, again.user) == (again, user)
+    first.take_off()
+    assert made.constraint is again
+    again.take_off()
+    again.take_off()
+    assert made.constraint is user
+
+
+def test_it_is_applied_to_its_variable_which_keeps_its_constraint() -> None:
+    user = keras.constraints.NonNeg()
+    made = variable(user)
+    constraint = MaskConstraint(made)
+    constraint.mask.assign(MASK)
+    made.assign(np.float32([[1, 2], [3, -4]]))
+    constraint.apply()
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(made), [[1, 0], [0, 0]])
+    assert made.constraint is user
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])

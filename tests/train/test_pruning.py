@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
 import keras_sparse as ks
 from keras_sparse.train import kernels, pruning
-from keras_sparse.train.mask import MaskConstraint
 
 RULE = ks.Prune(ks.Unstructured(0.5), ks.Linear(0, 10, every=5))
 
@@ -23,7 +21,6 @@ def model(mlp: Any) -> Any:
 @pytest.fixture
 def one(model: Any) -> pruning.Pruning:
     made = pruning.Pruning(RULE, kernels.find(model))
-    made.attach()
     made.resolve(0, None)
     return made
 
@@ -58,15 +55,9 @@ def test_the_mask_is_the_lowest_scores_in_the_deployed_layout(one: pruning.Pruni
         np.testing.assert_array_equal(kernel.matrices(), matrices * mask)
 
 
-def test_masks_are_attached_and_constraints_given_back(mlp: Any) -> None:
-    user = keras.constraints.NonNeg()
-    model = mlp(kernel_constraint=user)
-    made = pruning.Pruning(RULE, kernels.find(model))
-    made.attach()
-    assert all(isinstance(kernel.variable.constraint, MaskConstraint) for kernel in made.kernels)
-    made.detach()
-    made.detach()
-    assert all(kernel.variable.constraint is user for kernel in made.kernels)
+def test_there_is_a_mask_for_each_kernel_and_none_is_on_it(one: pruning.Pruning) -> None:
+    assert [mask.variable for mask in one.masks] == [kernel.variable for kernel in one.kernels]
+    assert all(kernel.variable.constraint is None for kernel in one.kernels)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
