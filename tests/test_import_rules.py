@@ -52,6 +52,7 @@ EXPORT = (
     "keras_sparse.report.tables",
     "keras",
     *RUNTIMES,
+    "keras_sparse_edge.errors",
 )
 NATIVE = ("keras_sparse_edge.native", "keras_sparse_edge.provider")
 PROVIDER = "edge/keras_sparse_edge/provider.py"

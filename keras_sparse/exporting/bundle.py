@@ -16,6 +16,7 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
+from keras_sparse_edge.errors import BundleError
 
 from keras_sparse.atomic import write_atomically
 
@@ -29,10 +30,6 @@ TENSOR_DTYPES = ("float32", "int8", "uint8", "int16")
 RAW_DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "float32", "float64")
 POSTPROCESSING = ("softmax", "none")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-
-class BundleError(ValueError):
-    """What was given cannot be a bundle; the message names what was required and what came."""
 
 
 def write_bundle(

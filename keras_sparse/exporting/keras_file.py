@@ -14,6 +14,8 @@ UNREADABLE = (
     TypeError,
     LookupError,
     AttributeError,
+    ArithmeticError,
+    MemoryError,
     RuntimeError,
     NotImplementedError,
     EOFError,

@@ -7,7 +7,6 @@ bytes than there are. Operations that read what they make would send walks along
 import graphlib
 from pathlib import Path
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto

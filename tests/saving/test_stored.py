@@ -204,7 +204,10 @@ def linked(file: Any) -> None:
         (lambda file: file["000000"].attrs.__setitem__("shape", [676]), "'d/kernel' is damaged"),
         (lambda file: file["000000"].attrs.__setitem__("shape", [2**40, 2**20]), "does not fit its shape"),
         (lambda file: file["000000"].attrs.__delitem__("shape"), "belong to no variable: ..000000.mask"),
-        (lambda file: file["000001"].attrs.__setitem__("dtype", np.bytes_("int8")), "of dtype 'int8', stored as float32"),
+        (
+            lambda file: file["000001"].attrs.__setitem__("dtype", np.bytes_("int8")),
+            "of dtype 'int8', stored as float32",
+        ),
         (lambda file: file["000001"].attrs.__setitem__("dtype", np.bytes_("str")), "of dtype 'str'"),
         (lambda file: file["000001"].attrs.__delitem__("path"), "whole was required"),
         (swap, "'scalar' is damaged"),
