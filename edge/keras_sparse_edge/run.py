@@ -58,7 +58,7 @@ class Bundle:
     ) -> Bundle:
         """Read and validate the bundle at `path`; BundleError if it breaks FORMAT.md.
 
-        So it is if its model has more than `max_size` bytes: those of FORMAT.md, 256 MiB, or what a device has room for.
+        So it is if its model has more than `max_size` bytes: those of FORMAT.md, 256 MiB, or what you have room for.
         `kernels` says whether the native INT8 kernels run what they are faster at, with the same scores; by default
         where they can be had.
         """

@@ -16,8 +16,8 @@ DAMAGE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, M
 
 NUMBERS = tuple(
     getattr(TensorProto, name)
-    for name in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32",
-                 "UINT64", "BOOL")
+    for name in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16",
+                 "UINT32", "UINT64", "BOOL")
 )  # fmt: skip
 """Types of constants that readers look at. Of texts, and of numbers of less than a byte, nothing is asked."""
 

@@ -1,4 +1,4 @@
-"""What a `.tflite` file must keep to before it is read: tables no larger than the file, an order, sizes that are there."""
+"""What a `.tflite` file must keep to before it is read: tables as large as the file, an order, sizes that are there."""
 
 from __future__ import annotations
 
@@ -153,10 +153,10 @@ def shared_tables(width, depth_of_each):
     return bytes(builder.Output())
 
 
-@pytest.mark.parametrize("sizes", [(10**5, 1), (100, 10**5), (3000, 1000)])
+@pytest.mark.parametrize("sizes", [(10**4, 1), (100, 10**5), (3000, 1000)])
 @pytest.mark.parametrize("read", [tflite_checked.unpacked, tflite_spans.spans, tflite_shrink.shrink])
 def test_tables_in_each_other(read, sizes):
-    """A megabyte that would be up to 10^10 tensors."""
+    """Some kilobytes that would be up to 10^8 tensors."""
     with pytest.raises(ValueError, match="its tables lie in each other"):
         read(shared_tables(*sizes))
 
@@ -225,10 +225,11 @@ class TestShrink:
 def test_little_memory_is_enough_to_refuse(tmp_path):
     """In a process that may take 64 MB more than it has when all is imported."""
     huge = sparse_graph(HUGE)
-    files = [written(tmp_path, huge).read_bytes(), shared_tables(20000, 1)]
+    files = [written(tmp_path, huge).read_bytes(), shared_tables(10**4, 1)]
     for number, data in enumerate(files):
         (tmp_path / f"{number}.tflite").write_bytes(data)
     code = """
+import keras_sparse_command  # so that Keras is not loaded
 import resource, sys
 from keras_sparse.exporting import tflite_file, tflite_network, tflite_spans
 used = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmSize"))

@@ -244,5 +244,5 @@ def test_what_is_not_wanted_is_not_read(variables: list[Stored]) -> None:
 
     data = bytearray(stored.write(variables))
     data[data.index(variables[1].values.tobytes())] ^= 1  # its checksum is another, if it is looked at
-    with pytest.raises(ValueError, match="^too large"):
+    with pytest.raises(ValueError, match="too large"):
         stored.read(bytes(data), refuse)
