@@ -159,7 +159,7 @@ def _layer(graph, operator):
 
 def _type(graph, tensor):
     code = graph.tensors[tensor].type
-    return next(name.lower() for name, each in vars(schema.TensorType).items() if each == code)
+    return next((name.lower() for name, each in vars(schema.TensorType).items() if each == code), f"of type {code}")
 
 
 def _arranged(graph, operator, kind, values):

@@ -118,6 +118,14 @@ class TestIndices:
         path = written(tmp_path, made)
         assert tflite_file.read(path).operations[-1].output == tflite_network.read(path).operations[-1].name == ""
 
+    def test_a_type_that_is_none(self, tmp_path, int8_graph):
+        made = int8_graph(1, 4)
+        layer = made.layer("FULLY_CONNECTED", made.input, np.ones((4, 4), np.int8))
+        for tensor in made.graph.tensors[:2]:
+            tensor.type = 99
+        (report,) = tflite_shrink.shrink(made.save(tmp_path / "m.tflite", layer).read_bytes()).layers
+        assert report.left == "its types are of type 99 and of type 99, not int8"
+
     @pytest.mark.parametrize("axis", [-1, 2])
     def test_scales_along_an_axis_that_is_not_there(self, tmp_path, axis):
         made = graph()
