@@ -111,7 +111,10 @@ def _tensors(model: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     # here and not above: the runtime is only needed by those who write bundles
     from ai_edge_litert.interpreter import Interpreter
 
+    from keras_sparse.exporting.tflite_checked import unpacked
+
     try:
+        unpacked(model)  # what LiteRT may crash at
         interpreter = Interpreter(model_content=model)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:

@@ -193,7 +193,7 @@ def _dataset(file: h5py.File, name: str) -> Any:
 
 
 def _bytes(dataset: h5py.Dataset) -> int:
-    return math.prod(map(int, dataset.shape)) * dataset.dtype.itemsize
+    return int(math.prod(map(int, dataset.shape)) * dataset.dtype.itemsize)
 
 
 def _attribute(owner: Any, name: str, kinds: str, rank: int) -> Any:
