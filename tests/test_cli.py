@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import keras
 import numpy as np
-import onnx
 import pytest
 from keras import layers
 from typer.testing import CliRunner
@@ -20,7 +19,6 @@ from typer.testing import CliRunner
 import keras_sparse as ks
 from keras_sparse import cli
 from keras_sparse.demo import run, summary
-from keras_sparse.exporting import tflite_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -67,23 +65,6 @@ def made(tmp_path_factory):
     shutil.copy(folder / "float.keras", folder / "model.zip")
     (folder / "cut.tflite").write_bytes((folder / "float.tflite").read_bytes()[:800])
     (folder / "text.onnx").write_text("no model")
-    (folder / "text.tflite").write_text("no model")
-    (folder / "cut.onnx").write_bytes((folder / "sparse.onnx").read_bytes()[:800])
-    graph = tflite_model.Graph(tflite_model.load((folder / "sparse.tflite").read_bytes()))
-    graph.operators[1].inputs = [graph.operators[1].outputs[0], *graph.operators[1].inputs[1:]]
-    (folder / "circle.tflite").write_bytes(tflite_model.dump(graph.model))
-    for name in ("circle", "gone", "old"):
-        model = onnx.load(folder / "sparse.onnx")
-        if name == "circle":
-            model.graph.node[0].input[0] = model.graph.node[-1].output[0]
-        elif name == "gone":
-            tensor = model.graph.initializer[0]
-            tensor.ClearField("raw_data")
-            tensor.data_location = onnx.TensorProto.EXTERNAL
-            tensor.external_data.add(key="location", value="weights.bin")
-        else:
-            model.ClearField("opset_import")
-        (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
     return folder
 
 
@@ -242,54 +223,6 @@ def test_an_error_is_one_line_on_stderr(made, tmp_path, monkeypatch, typed, code
     assert says.replace("{}", str(made)) in result.err
     assert len(result.err) < 700
     assert not list(made.glob("o.*"))
-
-
-# Of each damaged file, every command that takes such files: it is named on the one line, with the cause.
-DAMAGED = {
-    "text.tflite": "is not a .tflite file",
-    "cut.tflite": "is a damaged .tflite file",
-    "circle.tflite": "is a damaged .tflite file: operation 1 reads tensor",
-    "text.onnx": "is not an .onnx file",
-    "cut.onnx": "is not an .onnx file, or is damaged",
-    "circle.onnx": "is a damaged .onnx file: QuantizeLinear, which makes",
-    "gone.onnx": "is not whole: ",
-    "old.onnx": "is a damaged .onnx file: it names no version",
-}
-READING = ("sparsity {}", "explain {} --target TARGET", "recommend {} --target TARGET --goal latency",
-           "verify {} {}", "shrink {} o.tflite")  # fmt: skip
-
-
-@pytest.mark.parametrize("name", DAMAGED)
-@pytest.mark.parametrize("typed", READING)
-def test_a_damaged_file_is_named_by_every_command(made, tmp_path, monkeypatch, name, typed):
-    if typed.startswith("shrink") and name.endswith(".onnx"):
-        pytest.skip("shrink takes .tflite files")
-    monkeypatch.chdir(tmp_path)
-    target = "litert" if name.endswith(".tflite") else "onnxruntime"
-    result = call(*typed.format(made / name, made / name).replace("TARGET", target).split())
-    assert (result.code, result.out) == (1, "")
-    assert result.err.startswith(f"keras-sparse: error: {made / name} {DAMAGED[name]}") and result.err.count("\n") == 1
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("name", ["text.tflite", "cut.onnx", "gone.onnx"])
-@pytest.mark.parametrize("typed", ["bench {}", "pack {} o.pack", "unpack {} o"])
-def test_a_damaged_file_is_named_where_it_is_run_or_packed(made, tmp_path, monkeypatch, name, typed):
-    monkeypatch.chdir(tmp_path)
-    result = call(*typed.format(made / name).split())
-    assert (result.code, result.out) == (1, "")
-    assert f"{made / name}" in result.err and result.err.count("\n") == 1
-    assert not list(tmp_path.iterdir())
-
-
-def test_unpack_takes_a_size_at_most(made, tmp_path):
-    packed, again, size = tmp_path / "p", tmp_path / "again", (made / "float.tflite").stat().st_size
-    assert call("pack", made / "float.tflite", packed).code == 0
-    result = call("unpack", packed, again, "--max-size", size - 1)
-    assert result.code == 1 and not again.exists()
-    assert result.err == f"keras-sparse: error: {packed}: the original must have 1 to {size - 1} bytes; got {size}\n"
-    assert call("unpack", packed, again, "--max-size", size).code == 0
-    assert again.read_bytes() == (made / "float.tflite").read_bytes()
 
 
 @pytest.mark.parametrize("words", [["--debug", "sparsity", "none.keras"], ["sparsity", "none.keras", "--debug"]])
