@@ -54,6 +54,7 @@ EXPORT = (
     "keras_sparse.report.tables",
     "keras",
     *RUNTIMES,
+    "keras_sparse_edge.errors",
 )
 NATIVE = ("keras_sparse_edge.native", "keras_sparse_edge.provider")
 GRAPHS = ("keras_sparse/runtime/products.py", "keras_sparse/runtime/saturating.py")  # they read those of ONNX Runtime

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_sparse_edge import Bundle, BundleError, InputError, __version__, native
-from keras_sparse_edge.manifest import Manifest, Tensor
+from keras_sparse_edge import Bundle, BundleError, InputError, PackedError, __version__, native
+from keras_sparse_edge.arguments import count
+from keras_sparse_edge.bundle import MEMBER_LIMITS
+from keras_sparse_edge.manifest import MODEL, Manifest, Tensor
 from keras_sparse_edge.run import load_items
 from keras_sparse_edge.unpack import unpack_command
 
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        bundle = Bundle.open(args.bundle, threads=args.threads, kernels=args.native)
+        bundle = Bundle.open(args.bundle, threads=args.threads, kernels=args.native, max_size=args.max_size)
         if args.info:
             manifest = bundle.manifest
             print(
@@ -70,6 +72,8 @@ def _kernels(asked: bool | None) -> str:
 def _unpack(argv: Sequence[str]) -> int:
     try:
         unpack_command(f"{PROGRAM} unpack", argv)
+    except PackedError as error:
+        return _refuse(str(error))
     except ValueError as error:
         return _refuse(f"{argv[0]}: {error}")
     except OSError as error:
@@ -161,9 +165,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("bundle", help="the .ksb file")
     parser.add_argument("input", nargs="?", help=".npy file with one raw item or a batch of them")
     parser.add_argument("--info", action="store_true", help="print what the bundle holds")
-    parser.add_argument("--top", type=_count, default=3, metavar="K", help="classes per item (3)")
+    parser.add_argument("--top", type=count, default=3, metavar="K", help="classes per item (3)")
+    parser.add_argument(
+        "--max-size",
+        type=count,
+        default=MEMBER_LIMITS[MODEL],
+        metavar="BYTES",
+        help="refuse a larger model before it takes memory (%(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--threads", type=_count, metavar="N", help="threads of the interpreter")
+    parser.add_argument("--threads", type=count, metavar="N", help="threads of the interpreter")
     parser.add_argument(
         "--native",
         action=argparse.BooleanOptionalAction,
@@ -172,13 +183,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
-    return value
 
 
 if __name__ == "__main__":

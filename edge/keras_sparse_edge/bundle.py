@@ -33,10 +33,11 @@ _ZIP_ERRORS = (
 )
 
 
-def read_bundle(path: str | os.PathLike[str]) -> tuple[Manifest, bytes]:
+def read_bundle(path: str | os.PathLike[str], max_size: int = MEMBER_LIMITS[MODEL]) -> tuple[Manifest, bytes]:
     """The validated manifest and the model of the bundle at `path`.
 
-    Raises BundleError if the file breaks FORMAT.md, OSError if it cannot be read.
+    Raises BundleError if the file breaks FORMAT.md or its model has more than `max_size` bytes, before it is inflated;
+    OSError if the file cannot be read.
     """
     # looked at before opening: to open a pipe would wait for ever
     if not stat.S_ISREG(os.stat(path).st_mode):
@@ -45,9 +46,11 @@ def read_bundle(path: str | os.PathLike[str]) -> tuple[Manifest, bytes]:
         _check_end(file)
         try:
             with zipfile.ZipFile(file) as archive:
-                return _read_members(archive)
+                return _read_members(archive, max_size)
         except BundleError:
             raise
+        except MemoryError as error:
+            raise BundleError("the bundle's members do not fit into memory") from error
         except (*_ZIP_ERRORS, ValueError) as error:
             raise BundleError(f"not a readable zip: {error}") from error
 
@@ -71,7 +74,7 @@ def _check_end(file: BinaryIO) -> None:
         raise BundleError(f"a bundle's zip directory has at most {MAX_DIRECTORY_BYTES} bytes; got {directory}")
 
 
-def _read_members(archive: zipfile.ZipFile) -> tuple[Manifest, bytes]:
+def _read_members(archive: zipfile.ZipFile, max_size: int) -> tuple[Manifest, bytes]:
     members: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         _check_header(info)
@@ -81,6 +84,8 @@ def _read_members(archive: zipfile.ZipFile) -> tuple[Manifest, bytes]:
     for name in MEMBER_LIMITS:
         if name not in members:
             raise BundleError(f"member {name!r} is missing")
+    if members[MODEL].file_size > max_size:
+        raise BundleError(f"{MODEL} must have at most {max_size} bytes; got {members[MODEL].file_size}")
     manifest = parse_manifest(_read(archive, members[MANIFEST]))
     required = manifest.members[MODEL]
     if members[MODEL].file_size != required.bytes:

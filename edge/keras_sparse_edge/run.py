@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_sparse_edge import native
-from keras_sparse_edge.bundle import read_bundle
+from keras_sparse_edge.bundle import MEMBER_LIMITS, read_bundle
 from keras_sparse_edge.errors import BundleError, InputError, shown
-from keras_sparse_edge.manifest import TENSOR_RANGES, Manifest, Preprocessing, Tensor
+from keras_sparse_edge.manifest import MODEL, TENSOR_RANGES, Manifest, Preprocessing, Tensor
 
 # what NumPy raises on a header that is not what it wrote
 _NPY_ERRORS = (
@@ -48,13 +48,21 @@ class Bundle:
         self._interpreter: Any = None
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, threads: int | None = None, kernels: bool | None = None) -> Bundle:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        threads: int | None = None,
+        kernels: bool | None = None,
+        max_size: int = MEMBER_LIMITS[MODEL],
+    ) -> Bundle:
         """Read and validate the bundle at `path`; BundleError if it breaks FORMAT.md.
 
+        So it is if its model has more than `max_size` bytes: those of FORMAT.md, 256 MiB, or what you have room for.
         `kernels` says whether the native INT8 kernels run what they are faster at, with the same scores; by default
         where they can be had.
         """
-        return cls(*read_bundle(path), threads=threads, kernels=kernels)
+        return cls(*read_bundle(path, max_size), threads=threads, kernels=kernels)
 
     def predict(self, items: NDArray[Any]) -> NDArray[np.float32]:
         """Scores, float32 (n, classes), of one raw item or of n of them.

@@ -25,11 +25,15 @@ def pack(
 def unpack(
     file: Annotated[Path, typer.Argument(help="A packed file.")],
     out: Annotated[Path, typer.Argument(help="Where to write the file that was packed.")],
+    max_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Refuse a file of more bytes before it takes memory; by default 2 GiB, the format's."),
+    ] = None,
 ):
     """Write the file that was packed, the same bytes."""
     exists(file)
     with busy(f"Unpacking {file.name}"):
         from keras_sparse.packing.unpack import unpack as unpack_file
 
-        unpack_file(file, out)
+        unpack_file(file, out, **({} if max_size is None else {"max_size": max_size}))
     print(f"{out}: {out.stat().st_size} bytes")

@@ -11,7 +11,7 @@ from keras_sparse.commands.shell import IMPORT, TARGET, busy, model_or_file
 
 
 def recommend(
-    file: Annotated[Path, typer.Argument(help="A .keras, .tflite or .onnx file.")],
+    file: Annotated[Path, typer.Argument(help="A .keras file.")],
     target: TARGET,
     goal: Annotated[str, typer.Option(help='"latency" or "size".')],
     out: Annotated[Path | None, typer.Option(help="The recipe to write (YAML); printed without it.")] = None,

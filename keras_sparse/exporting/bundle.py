@@ -16,6 +16,7 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
+from keras_sparse_edge.errors import BundleError
 
 from keras_sparse.atomic import write_atomically
 
@@ -29,10 +30,6 @@ TENSOR_DTYPES = ("float32", "int8", "uint8", "int16")
 RAW_DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "float32", "float64")
 POSTPROCESSING = ("softmax", "none")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-
-class BundleError(ValueError):
-    """What was given cannot be a bundle; the message names what was required and what came."""
 
 
 def write_bundle(
@@ -114,7 +111,10 @@ def _tensors(model: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     # here and not above: the runtime is only needed by those who write bundles
     from ai_edge_litert.interpreter import Interpreter
 
+    from keras_sparse.exporting.tflite_checked import unpacked
+
     try:
+        unpacked(model)  # what LiteRT may crash at
         interpreter = Interpreter(model_content=model)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:

@@ -25,7 +25,17 @@ SPREAD = 2.0
 
 
 class ExportError(RuntimeError):
-    """A file was made, but is not what the model is. It was not kept."""
+    """A model has no form in a file, or the file that was made is not what the model is. No file was kept.
+
+    >>> import keras
+    >>> import keras_sparse as ks
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x / 0.0, name="by_0")])
+    >>> try:
+    ...     ks.export(model, "model.tflite")
+    ... except ks.ExportError as error:
+    ...     print(error)  # doctest: +ELLIPSIS
+    The model's own outputs on random inputs are not finite: ... The first layer that shows it is 'by_0'.
+    """
 
 
 @dataclass(frozen=True)

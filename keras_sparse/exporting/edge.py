@@ -23,7 +23,12 @@ def bundle(artifact, path, labels=None, preprocessing=None, postprocessing="none
         recipe: the `Recipe` that it was trained with, for the reader.
 
     Returns:
-        The path. Raises ValueError for what is no such file, or no such bundle, or if `path` is the artifact's own.
+        The path.
+
+    Raises:
+        BundleError: a ValueError; the file is no model that LiteRT loads, or what was given does not fit it.
+        ValueError: `artifact` is no `.tflite` file, or `path` is its own.
+        OSError: a file cannot be read or written.
 
     >>> import keras, tempfile
     >>> import keras_sparse as ks

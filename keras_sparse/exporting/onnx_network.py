@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 
-from keras_sparse.exporting import onnx_file
+from keras_sparse.exporting.onnx_checked import DAMAGE, constants, load, said
 from keras_sparse.targets.network import (
     CONV,
     DENSE,
@@ -33,44 +33,61 @@ WEIGHTS = {
 INTEGER = ("ConvInteger", "QLinearConv", "MatMulInteger", "QLinearMatMul")
 """Operations on integers by definition; in others, int8 weights are dequantized by an operation before them."""
 
+BETWEEN, MOST_BETWEEN = ("DequantizeLinear", "Transpose", "Identity", "Cast"), 8
+"""Operations that weights may go through before they are read, and how many: converters write one or two."""
+
 DEPTHWISE_CHANNELS = 1
 
 
 def read(path):
     """The `Network` of a file, without a graph. Raises ValueError for what is not an `.onnx` file."""
-    model = onnx_file.load(path)
-    found = _Reader(model.graph)
-    layers = tuple(layer for node in model.graph.node if (layer := found.layer(node)) is not None)
+    model = load(path)
+    try:
+        found = _Reader(model.graph)
+        layers = tuple(layer for node in model.graph.node if (layer := found.layer(node)) is not None)
+    except DAMAGE as error:
+        raise ValueError(f"{path} is a damaged .onnx file: {said(error)}") from error
     return Network(layers, no_graph_because="only .tflite files run in LiteRT")
 
 
 class _Reader:
     def __init__(self, graph):
-        self.values = {each.name: each for each in graph.initializer}
+        self.values = constants(graph)
         self.producer = {name: node for node in graph.node for name in node.output}
+        self.kept = {}
 
     def constant(self, name):
         """`(initializer, values as the operation reads them, operations between)`, or `None` for no constant."""
-        if name in self.values:
-            return name, onnx.numpy_helper.to_array(self.values[name]), ()
-        node = self.producer.get(name)
-        if node is None or node.op_type not in ("DequantizeLinear", "Transpose", "Identity", "Cast"):
-            return None
-        inner = self.constant(node.input[0])
-        if inner is None:
-            return None
-        source, values, steps = inner
-        if node.op_type == "Transpose":
-            values = values.transpose(_attribute(node, "perm", tuple(reversed(range(values.ndim)))))
-        return source, values, (*steps, node.op_type)
+        between = []
+        while name not in self.values:
+            node = self.producer.get(name)
+            if node is None or node.op_type not in BETWEEN or len(between) == MOST_BETWEEN:
+                return None
+            between.append(node)
+            name = node.input[0]
+        values = self.values[name]
+        for node in reversed(between):
+            if node.op_type == "Transpose":
+                values = values.transpose(_attribute(node, "perm", tuple(reversed(range(values.ndim)))))
+        return name, values, tuple(node.op_type for node in reversed(between))
+
+    def matrices(self, node, values):
+        """Its kind and where its weights are not zero; of weights that many operations read, once."""
+        form = node.op_type, _attribute(node, "group", 1), _attribute(node, "transB", 0)
+        key = values.ctypes.data, values.shape, values.strides, *form
+        if key not in self.kept:
+            self.kept[key] = _matrices(node, values != 0)
+        return self.kept[key]
 
     def layer(self, node):
         place = WEIGHTS.get(node.op_type)
         found = None if place is None or len(node.input) <= place else self.constant(node.input[place])
         if found is None or found[1].ndim < 2 or found[1].dtype not in ("float32", "float16", "int8", "uint8"):
             return None
+        if not found[1].size:
+            return None
         name, values, steps = found
-        kind, kept = _matrices(node, values != 0)
+        kind, kept = self.matrices(node, values)
         positions, rows, cols = kept.shape
         return Layer(
             name,

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import onnx
 
-from keras_sparse.exporting import onnx_file
+from keras_sparse.exporting import onnx_checked, onnx_file
 from keras_sparse.exporting.onnx_graph import attribute
 from keras_sparse.pattern import NofM
 from keras_sparse.train.strip import stripped
@@ -74,7 +73,7 @@ def _of_model(model):
 
 def _of_file(path):
     tensors = {each.name: each.values for each in onnx_file.read(path).tensors}
-    nodes = onnx.load(str(path)).graph.node
+    nodes = onnx_checked.load(path).graph.node
     stored = {node.output[0]: node.input[0] for node in nodes if node.op_type in ("DequantizeLinear", "Cast")}
     seen = set()
     for node in nodes:

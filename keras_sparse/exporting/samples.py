@@ -1,5 +1,6 @@
 """Samples: from a file, checked before anything is made of them, or drawn at random."""
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -7,6 +8,22 @@ from pathlib import Path
 import numpy as np
 
 from keras_sparse.runtime.port import check_inputs
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    MemoryError,
+    RuntimeError,
+    EOFError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy raises for headers that are not what it wrote, and zipfile for archives."""
 
 
 def read(path):
@@ -26,7 +43,7 @@ def read(path):
     try:
         loaded = np.load(path, allow_pickle=False)
         named = {name: loaded[name] for name in loaded.files} if hasattr(loaded, "files") else {"": loaded}
-    except (ValueError, OSError, EOFError, MemoryError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} does not hold arrays of numbers: {error}") from error
     if not named:
         raise ValueError(f"{path} holds no array")

@@ -1,26 +1,16 @@
 """Reads `.tflite` files without running them."""
 
-import struct
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from keras_sparse.encoding import csr
 from keras_sparse.exporting import tflite_sparse
 from keras_sparse.exporting.stored import Operation, StoredModel, StoredTensor
+from keras_sparse.exporting.tflite_checked import DAMAGE, DTYPES, kind, said, unpacked
 
-IDENTIFIER = b"TFL3"
-DTYPES = {
-    code: name.lower()
-    for name, code in vars(schema.TensorType).items()
-    if name.lower() in ("float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
-}
-OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-DAMAGE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, MemoryError, struct.error)
-"""What reading a flatbuffer raises where an offset or a length in it is wrong."""
-
-NOT_ARITHMETIC = ("QUANTIZE", "DEQUANTIZE", "DENSIFY", "RESHAPE", "TRANSPOSE", "PAD", "SQUEEZE", "EXPAND_DIMS")
+DENSIFY = "DENSIFY"
+NOT_ARITHMETIC = ("QUANTIZE", "DEQUANTIZE", DENSIFY, "RESHAPE", "TRANSPOSE", "PAD", "SQUEEZE", "EXPAND_DIMS")
 
 
 def read(path):
@@ -30,22 +20,21 @@ def read(path):
 
 def parse(data, path):
     """The same for the bytes of a file; `path` is what errors call it."""
-    if data[4:8] != IDENTIFIER:
-        raise ValueError(f"{path} is not a .tflite file: its identifier is {data[4:8]!r}, {IDENTIFIER!r} was expected")
     try:
-        model = schema.ModelT.InitFromPackedBuf(data, 0)
+        model = unpacked(data)
+    except ValueError as error:
+        raise ValueError(f"{path} is {error}") from error
+    try:
         graph = model.subgraphs[0]
         operations = tuple(_operation(each, graph, model) for each in graph.operators)
-        unpacked = {
-            op.inputs[0] for op, read in zip(graph.operators, operations, strict=True) if read.name == "DENSIFY"
-        }
+        densified = {op.inputs[0] for op, read in zip(graph.operators, operations, strict=True) if read.name == DENSIFY}
         tensors = tuple(
-            _tensor(each, model, index, index in unpacked)
+            _tensor(each, model, index, index in densified)
             for index, each in enumerate(graph.tensors)
             if _is_constant(each, model)
         )
     except DAMAGE as error:
-        raise ValueError(f"{path} is a damaged .tflite file: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{path} is a damaged .tflite file: {said(error)}") from error
     return StoredModel(tensors, operations)
 
 
@@ -55,7 +44,7 @@ def _is_constant(tensor, model):
 
 
 def _tensor(tensor, model, index, unpacked):
-    data, dtype = bytes(model.buffers[tensor.buffer].data), DTYPES[tensor.type]
+    data, dtype = memoryview(model.buffers[tensor.buffer].data), DTYPES[tensor.type]
     shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
     if tensor.sparsity is None:
         values, sparse = np.frombuffer(data, dtype), None
@@ -63,13 +52,16 @@ def _tensor(tensor, model, index, unpacked):
         sparse = tflite_sparse.read(tensor.sparsity, shape, dtype, data)
         values = csr.decode(sparse)
     quantization = tensor.quantization
-    quantized = quantization is not None and quantization.scale is not None and len(quantization.scale) > 0
+    scales = 0 if quantization is None or quantization.scale is None else len(quantization.scale)
+    axis = int(quantization.quantizedDimension) if scales > 1 else None
+    if axis is not None and not (0 <= axis < len(shape) and shape[axis] == scales):
+        raise ValueError(f"tensor {index} of shape {shape} has {scales} scales along axis {axis}")
     return StoredTensor(
         _text(tensor.name),
         values.reshape(shape),
-        np.asarray(quantization.scale, np.float32) if quantized else None,
-        np.asarray(quantization.zeroPoint) if quantized else None,
-        int(quantization.quantizedDimension) if quantized and len(quantization.scale) > 1 else None,
+        np.asarray(quantization.scale, np.float32) if scales else None,
+        np.asarray(quantization.zeroPoint) if scales else None,
+        axis,
         encoding="dense" if sparse is None else f"{'csr' if unpacked else 'block'} {sparse.block[0]}x{sparse.block[1]}",
         nbytes=values.nbytes if sparse is None else sparse.nbytes,
         index=index,
@@ -77,10 +69,10 @@ def _tensor(tensor, model, index, unpacked):
 
 
 def _operation(operator, graph, model):
-    code = model.operatorCodes[operator.opcodeIndex]
+    name = kind(model.operatorCodes[operator.opcodeIndex])
+    if not len(operator.outputs):  # it changes a variable, or calls another graph that does
+        return Operation(name, "", "other")
     output = graph.tensors[operator.outputs[0]]
-    # Files written before the code had 32 bits keep it in an older field.
-    name = OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
     return Operation(name, _text(output.name), DTYPES.get(output.type, "other"))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_sparse.exporting import tflite_kernels
+from keras_sparse.exporting.tflite_checked import NONE
 from keras_sparse.exporting.tflite_kernels import Kernel
 from keras_sparse.exporting.tflite_model import TYPES
 from keras_sparse.exporting.tflite_rounding import INT32, LIMITS
@@ -15,8 +16,9 @@ KINDS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 """Where the weights of a kind have their output channels."""
 
-NONE = -1
-"""The index of a tensor that is left out."""
+MOST_TAPS = 1 << 24
+"""Kernel positions times positions of an output: where there are more, a layer is not looked into. Real ones are far
+below: a 7x7 kernel on 1024 x 1024 pixels has 2^13, as most positions see the same."""
 
 
 class NotUnderstoodError(ValueError):
@@ -157,7 +159,7 @@ def _layer(graph, operator):
 
 def _type(graph, tensor):
     code = graph.tensors[tensor].type
-    return next(name.lower() for name, each in vars(schema.TensorType).items() if each == code)
+    return next((name.lower() for name, each in vars(schema.TensorType).items() if each == code), f"of type {code}")
 
 
 def _arranged(graph, operator, kind, values):
@@ -190,6 +192,8 @@ def _arranged(graph, operator, kind, values):
     )
     if not rows.size or not columns.size:
         raise NotUnderstoodError("its kernel is larger than its input")
+    if rows.size * columns.size > MOST_TAPS:
+        raise NotUnderstoodError(f"its kernel, {values.shape[1]} x {values.shape[2]}, is too large")
     windows = np.array([np.outer(row, column).ravel() for row in rows for column in columns])
     return weights, windows, inputs
 
@@ -199,6 +203,8 @@ def _windows(size, kernel, stride, dilation, same):
     reach = (kernel - 1) * dilation + 1
     count = math.ceil(size / stride) if same else (size - reach + stride) // stride
     before = max((count - 1) * stride + reach - size, 0) // 2 if same else 0
+    if count * kernel > MOST_TAPS:
+        raise NotUnderstoodError(f"its input, {size} long, is too large for its kernel")
     at = np.arange(count)[:, None] * stride - before + np.arange(kernel) * dilation
     return np.unique((at >= 0) & (at < size), axis=0)
 

@@ -4,7 +4,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
 
-from keras_sparse.exporting.tflite_file import DAMAGE, DTYPES, IDENTIFIER, OPERATORS
+from keras_sparse.exporting.tflite_checked import DTYPES, IDENTIFIER, OPERATORS, kind, unpacked
 
 ALIGNMENT = 16
 """Bytes: what the schema asks for the data of buffers (`force_align`), and kernels rely on."""
@@ -34,13 +34,7 @@ class _Buffer(schema.BufferT):
 
 def load(data):
     """The bytes of a `.tflite` file as a `ModelT`. Raises ValueError for what is not one."""
-    if data[4:8] != IDENTIFIER:
-        raise ValueError(f"not a .tflite file: its identifier is {data[4:8]!r}, {IDENTIFIER!r} was expected")
-    try:
-        model = schema.ModelT.InitFromPackedBuf(data, 0)
-    except DAMAGE as error:
-        raise ValueError(f"a damaged .tflite file: {type(error).__name__}: {error}") from error
-    return model
+    return unpacked(data)
 
 
 def dump(model):
@@ -70,9 +64,7 @@ class Graph:
 
     def name(self, operator):
         """The operation's name in the schema, such as "CONV_2D"."""
-        code = self.model.operatorCodes[operator.opcodeIndex]
-        # Files written before the code had 32 bits keep it in an older field.
-        return OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        return kind(self.model.operatorCodes[operator.opcodeIndex])
 
     def producer(self, tensor):
         """The operator that makes the tensor of that index, or `None` for an input or a constant."""
@@ -99,7 +91,7 @@ class Graph:
         if data is None or len(data) == 0 or tensor.sparsity is not None or tensor.type not in DTYPES:
             return None
         shape = () if tensor.shape is None else tuple(int(n) for n in tensor.shape)
-        return np.frombuffer(bytes(data), DTYPES[tensor.type]).reshape(shape)
+        return np.frombuffer(memoryview(data), DTYPES[tensor.type]).reshape(shape)
 
     def set_constant(self, tensor, values):
         """Gives a tensor values of its own, in a new buffer: other tensors may share the old one."""

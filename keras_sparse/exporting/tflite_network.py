@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_sparse.exporting.stored import StoredTensor
-from keras_sparse.exporting.tflite_file import DAMAGE, DTYPES
+from keras_sparse.exporting.tflite_checked import DAMAGE, DTYPES, said
 from keras_sparse.exporting.tflite_model import Graph, load
 from keras_sparse.targets import xnnpack_cnn as cnn
 from keras_sparse.targets.network import (
@@ -64,7 +64,7 @@ def read(path):
     try:
         return _Reader(Graph(model)).run()
     except DAMAGE as error:
-        raise ValueError(f"{path} is a damaged .tflite file: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{path} is a damaged .tflite file: {said(error)}") from error
 
 
 def of(graph):
@@ -75,7 +75,10 @@ def of(graph):
 class _Reader:
     def __init__(self, graph):
         self.graph = graph
-        self.made_by = {tensor: op for op in graph.operators for tensor in op.outputs}
+        self.unpacked = {}
+        for op in graph.operators:  # in order, so that each finds what it reads
+            if graph.name(op) in UNPACKING:
+                self.unpacked[op.outputs[0]] = self.source(op.inputs[0]), graph.name(op)
 
     def run(self):
         layers, operations = [], []
@@ -94,16 +97,11 @@ class _Reader:
         return self.graph.name(op) in UNPACKING and self.source(op.outputs[0])[0] is not None
 
     def source(self, tensor):
-        """`(constant that the tensor is unpacked from or None, names of what unpacks it)`."""
-        steps = []
-        while True:
-            if self.stored(tensor):
-                return tensor, steps
-            op = self.made_by.get(tensor)
-            if op is None or self.graph.name(op) not in UNPACKING:
-                return None, steps
-            steps.append(self.graph.name(op))
-            tensor = op.inputs[0]
+        """`(constant that the tensor is unpacked from or None, names of what unpacks it, each once at most)`."""
+        if self.stored(tensor):
+            return tensor, ()
+        (origin, steps), step = self.unpacked.get(tensor, ((None, ()), None))
+        return (None, ()) if origin is None or step in steps else (origin, (step, *steps))
 
     def stored(self, tensor):
         data = self.graph.model.buffers[self.graph.tensors[tensor].buffer].data
@@ -115,6 +113,10 @@ class _Reader:
 
     def dtype(self, tensor):
         return DTYPES.get(self.graph.tensors[tensor].type, "other")
+
+    def output(self, op):
+        """The name of what it makes first; nothing where it changes a variable."""
+        return self.name(op.outputs[0]) if len(op.outputs) else ""
 
     def name(self, tensor):
         name = self.graph.tensors[tensor].name
@@ -128,8 +130,10 @@ class _Reader:
         shape, tensor = self.shape(weights), self.graph.tensors[index]
         if kind == CONV and shape[-1] != self.shape(op.inputs[0])[-1]:
             kind = OTHER  # groups
-        data = bytes(self.graph.model.buffers[tensor.buffer].data)
+        data = memoryview(self.graph.model.buffers[tensor.buffer].data)
         values = np.frombuffer(data, dtype)
+        if math.prod(shape) == 0:
+            return None
         block = None if tensor.sparsity is None else _block(tensor.sparsity, len(shape))
         # What a table leaves out is zero, and zeros may be inside its blocks too.
         zeros = math.prod(shape) - int(np.count_nonzero(values))
@@ -150,7 +154,7 @@ class _Reader:
             zeros=zeros,
             kept=kept,
             vectors=math.prod(self.shape(op.outputs[0])[:-1]),
-            operation=self.name(op.outputs[0]),
+            operation=self.output(op),
             stored=Stored(
                 _words(block, steps),
                 len(data) + (0 if tensor.sparsity is None else _table_bytes(tensor.sparsity)),
@@ -194,7 +198,7 @@ class _Reader:
             index, steps = self.source(op.inputs[WEIGHTS[name][1]])
             floats = self.scheme(op, self.dtype(index), steps) in (FLOAT32, FLOAT16)
         return Operation(
-            self.name(op.outputs[0]),
+            self.output(op),
             kind,
             activations,
             tuple(int(t) for t in op.outputs),
@@ -238,6 +242,8 @@ def _block(sparsity, rank):
     mapped = [] if sparsity.blockMap is None else [int(axis) for axis in sparsity.blockMap]
     for axis, dimension in zip(mapped, sparsity.dimMetadata[rank:], strict=True):
         sizes[axis] = int(dimension.denseSize)
+    if min(sizes.values()) < 1:
+        raise ValueError(f"a block needs at least one value. Received: {sizes} by axis")
     return sizes[0], sizes[rank - 1]
 
 

@@ -41,8 +41,8 @@ def find(graph, layers):
         channels, values = links.width(graph, tensor), None
         if channels is not None:
             values = graph.constant(tensor)
-            rows = np.full((1, channels), 0) if values is None else values.reshape(-1, channels).astype(np.int64)
-            limits = (LOWEST, HIGHEST) if values is None else (rows.min(0), rows.max(0))
+            rows = None if values is None else values.reshape(-1, channels).astype(np.int64)
+            limits = (LOWEST, HIGHEST) if rows is None else (rows.min(0), rows.max(0))
             known[tensor] = tuple(np.broadcast_to(limit, channels) for limit in limits)
     for place, operator in enumerate(graph.operators):
         if place in layers:

@@ -6,7 +6,8 @@ import numpy as np
 
 from keras_sparse.exporting import tflite_kernels
 from keras_sparse.exporting import tflite_links as links
-from keras_sparse.exporting.tflite_layers import NONE, grid
+from keras_sparse.exporting.tflite_checked import NONE
+from keras_sparse.exporting.tflite_layers import grid
 
 
 def write(graph, layers, channels):

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_sparse.exporting import tflite_fold, tflite_layers, tflite_model, tflite_ranges, tflite_removal
-from keras_sparse.exporting.tflite_file import DAMAGE
+from keras_sparse.exporting import tflite_links as links
+from keras_sparse.exporting.tflite_checked import DAMAGE, said
 from keras_sparse.exporting.tflite_liveness import Channels, output_name
 from keras_sparse.exporting.tflite_model import TYPES, Graph
 
 RANGES = {TYPES["int8"]: (-128, 127), TYPES["uint8"]: (0, 255), TYPES["int16"]: (-32768, 32767)}
 UNIT = (-1.0, 1.0)
+
+CHANNELS, MOST_CHANNELS = 4, 1 << 20
+"""Channels of int8 tensors for each byte of a file, and those that any file may have: each costs time and memory."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,10 @@ def shrink(data):
     try:
         return _shrink(data, model)
     except DAMAGE as error:
-        raise ValueError(f"a damaged .tflite file: {type(error).__name__}: {error}") from error
+        raise ValueError(f"a damaged .tflite file: {said(error)}") from error
 
 
 def _shrink(data, model):
-    for each in (*model.subgraphs, *(op for graph in model.subgraphs for op in graph.operators)):
-        each.inputs, each.outputs = ([] if end is None else end for end in (each.inputs, each.outputs))
     graph = Graph(model)
     macs, inputs = _macs(graph), _input_ranges(model, graph)
     notes = _notes(model)
@@ -64,6 +66,7 @@ def _shrink(data, model):
         return Shrunk(data, (), notes, macs, macs, inputs)
     if any(buffer.offset > 1 for buffer in model.buffers) or any(op.largeCustomOptionsOffset for op in graph.operators):
         return Shrunk(data, (), (*notes, "data lies behind the flatbuffer: left as it is"), macs, macs, inputs)
+    _bounded(graph, MOST_CHANNELS + CHANNELS * len(data))
     layers, left = tflite_layers.find(graph)
     known = tflite_ranges.find(graph, layers)
     before = {place: layer.weights for place, layer in layers.items()}
@@ -94,6 +97,13 @@ def _reports(graph, layers, left, known, channels, before):
         counts = [int(each.sum()) for each in (constant, ~constant & ~kept, ~kept)]
         reports.append(LayerReport(name, kind, len(kept), *counts, int(old - new), stay, ""))
     return tuple(reports)
+
+
+def _bounded(graph, most):
+    """Raises ValueError where the tensors, whose sizes are only declared, have more channels to look into."""
+    channels = sum(links.width(graph, tensor) or 0 for tensor in range(len(graph.tensors)))
+    if channels > most:
+        raise ValueError(f"its int8 tensors have {channels} channels, more than the {most} that its size allows")
 
 
 def _part(layer, weights, outputs, inputs):

@@ -1,10 +1,9 @@
 """Where the constants of a `.tflite` file lie in its bytes."""
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from keras_sparse.exporting.spans import Span
-from keras_sparse.exporting.tflite_file import DAMAGE, DTYPES, IDENTIFIER
+from keras_sparse.exporting.tflite_checked import DAMAGE, DTYPES, bounded, said
 
 
 def spans(data):
@@ -12,11 +11,8 @@ def spans(data):
 
     Raises ValueError for what is not a `.tflite` file.
     """
-    if data[4:8] != IDENTIFIER:
-        raise ValueError(f"not a .tflite file: its identifier must be {IDENTIFIER!r}. Received: {bytes(data[4:8])!r}")
+    model, found = bounded(data), {}
     try:
-        model = schema.Model.GetRootAs(data, 0)
-        found = {}
         for i in range(model.SubgraphsLength()):
             graph = model.Subgraphs(i)
             for j in range(graph.TensorsLength()):
@@ -24,7 +20,7 @@ def spans(data):
                 if span is not None:
                     found.setdefault(span.start, span)
     except DAMAGE as error:
-        raise ValueError(f"a damaged .tflite file. Received: {type(error).__name__}: {error}") from error
+        raise ValueError(f"a damaged .tflite file: {said(error)}") from error
     return [found[start] for start in sorted(found)]
 
 
@@ -32,6 +28,8 @@ def _span(tensor, model, data):
     buffer = model.Buffers(tensor.Buffer())
     if buffer.Size():  # a large model keeps its constants behind the flatbuffer
         start, size = buffer.Offset(), buffer.Size()
+        if start + size > len(data):
+            raise ValueError(f"a constant ends at byte {start + size} of {len(data)}")
     else:
         values = buffer.DataAsNumpy()
         if not isinstance(values, np.ndarray) or not values.size:

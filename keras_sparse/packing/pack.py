@@ -26,8 +26,8 @@ def pack(src, dst):
 
     Returns:
         A `PackReport`: bytes before and after; for each constant how it is coded, its bits per weight, and the bound of
-        that. Printable, `.to_dict()`. Raises ValueError for what is no such file, or if `dst` is `src` by whatever
-        name, OSError for what cannot be read or written; then an older file at `dst` is as it was.
+        that. Printable, `.to_dict()`. Raises ValueError for what is no such file or damaged, or if `dst` is `src` by
+        whatever name, OSError for what cannot be read or written; then an older file at `dst` is as it was.
 
     >>> import keras, tempfile
     >>> import keras_sparse as ks

@@ -1,20 +1,27 @@
 """`unpack`: the file that was packed."""
 
-from keras_sparse_edge.packed import read_packed
+from keras_sparse_edge.packed import MAX_SIZE, read_packed
 
 from keras_sparse.atomic import distinct, write_atomically
 
 
-def unpack(src, dst):
+def unpack(src, dst, max_size=MAX_SIZE):
     """Writes the file that `src` was packed from, the same bytes.
 
     Args:
         src: path of a file that `pack` wrote.
         dst: where to, such as "model.tflite".
+        max_size: bytes that the file may have, by default what the format allows, 2 GiB. The packed file says its
+            size at the beginning: a larger one is refused before memory is taken, which is at most four times as much.
 
     Returns:
-        How many bytes it has. Raises `keras_sparse_edge.PackedError`, a ValueError, for a file that is damaged, cut or
-        not packed, and ValueError if `dst` is `src` by whatever name; then nothing is written.
+        How many bytes it has.
+
+    Raises:
+        PackedError: a ValueError; the file is damaged, cut, not packed, or of more than `max_size` bytes. Then nothing
+            is written.
+        ValueError: `dst` is `src`, by whatever name.
+        OSError: a file cannot be read or written.
 
     >>> import keras, tempfile
     >>> import keras_sparse as ks
@@ -26,7 +33,7 @@ def unpack(src, dst):
     True
     """
     try:
-        data = read_packed(src)
+        data = read_packed(src, max_size)
     except ValueError as error:
         raise type(error)(f"{src}: {error}") from error
     distinct(src, dst)

@@ -74,6 +74,10 @@ def benchmark(files, rounds=200, threads=1, progress=None, native=None):
     Returns:
         A `BenchmarkReport`: `.files`, printable, `.to_dict()`.
 
+    Raises:
+        ValueError: no files, rounds, or files of another kind.
+        RuntimeFailure: a runtime does not load or run a file, such as one that is damaged.
+
     >>> import keras, tempfile
     >>> import keras_sparse as ks
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])

@@ -145,7 +145,7 @@ def explain(model, target, quantize=None):
         An `ExplainReport`: `.layers`, `.faults`, printable, `.to_dict()`.
 
     Raises:
-        ValueError, TypeError, FileNotFoundError: no such target, scheme, model or file.
+        ValueError, TypeError, FileNotFoundError: no such target, scheme, model or file; or the file is damaged.
 
     >>> import keras_sparse as ks
     >>> model = keras.Sequential([keras.Input((1024,)), keras.layers.Dense(1024), keras.layers.Dense(10)])

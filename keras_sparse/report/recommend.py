@@ -71,7 +71,8 @@ def recommend(model, target, goal):
         A `Recommendation`, which is a `Recipe`: `.reasons`, `.heading`, `.export_arguments`; `print` shows its YAML.
 
     Raises:
-        ValueError: no such target or goal, or nothing to recommend, with the reasons.
+        ValueError: no such target or goal, or nothing to recommend, with the reasons; or the file is damaged.
+        FileNotFoundError: there is no such file.
 
     >>> import keras_sparse as ks
     >>> model = keras.Sequential([keras.Input((2048,)), keras.layers.Dense(2048, name="d"), keras.layers.Dense(8)])

@@ -80,6 +80,10 @@ def sparsity(model, recipe=None):
     Returns:
         A `SparsityReport`: `.kernels`, `.total`, printable, `.to_dict()`.
 
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or no such file, which the message names; or the model has no kernels.
+
     >>> import keras_sparse as ks
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(20)])
     >>> _ = model.layers[0].kernel.assign(np.tile([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0], [3.0, 0.0]], 10))
@@ -118,7 +122,7 @@ def _kernel(kernel, recipe, int8):
 
 def _report(name, shape, dtype, values, patterns, broken=None):
     zeros = int(values.size - np.count_nonzero(values))
-    return KernelReport(name, shape, dtype, values.size, zeros, zeros / values.size, patterns, broken)
+    return KernelReport(name, shape, dtype, values.size, zeros, zeros / max(1, values.size), patterns, broken)
 
 
 def _patterns(matrices):
@@ -164,7 +168,8 @@ def _constants(path):
         from keras_sparse.exporting.onnx_file import read
     else:
         raise ValueError(f"A .keras, .tflite or .onnx file was expected. Received: {path}")
-    return [t for t in read(path).tensors if t.values.ndim >= 2 and t.values.dtype in ("float32", "float16", "int8")]
+    stored = (t for t in read(path).tensors if t.values.ndim >= 2 and t.values.size)
+    return [t for t in stored if t.values.dtype in ("float32", "float16", "int8")]
 
 
 def _stored(tensor):

@@ -30,7 +30,18 @@ main()
 
 
 class RuntimeFailure(RuntimeError):
-    """A runtime did not load or run a file."""
+    """A runtime did not load or run a file: it refused it, crashed or hung; says which, with its last words.
+
+    >>> import keras_sparse as ks
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "model.tflite")
+    ...     _ = path.write_bytes(b"no model")
+    ...     try:
+    ...         ks.benchmark(path)
+    ...     except ks.RuntimeFailure as error:
+    ...         print("was refused by its runtime" in str(error))
+    True
+    """
 
 
 def run(path, arrays, delegates=True, threads=1, timeout=600, engine=None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,12 @@ MASK_OVERHEAD = 512
 SMALL = 1 << 16
 """Bytes of a file up to which what HDF5 takes by itself may outweigh what masks save: of more than eight datasets it
 keeps an index, of about a kilobyte."""
+
+MOST_ATTRIBUTE = 1 << 16
+"""Bytes of an attribute: what HDF5 stores beside its object."""
+
+DAMAGE = (OSError, LookupError, RuntimeError, TypeError, UnicodeDecodeError, ArithmeticError, MemoryError)
+"""What h5py raises for a file whose parts do not go together."""
 
 LIBVER = h5py.h5f.LIBVER_V18
 """The HDF5 format since 1.8: its metadata carry checksums, and it is compact."""
@@ -97,47 +103,86 @@ def _crc32(path: str, kind: str, shape: tuple[int, ...], mask: np.ndarray | None
     return crc
 
 
-def read(data: bytes) -> list[Stored]:
+@dataclass(frozen=True)
+class Header:
+    """What a file says of a variable, before its values are read."""
+
+    path: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read(data: bytes, accept: Callable[[list[Header]], object] = lambda headers: None) -> list[Stored]:
     """The variables of a file, each of which is whole.
+
+    What is read is checked before: no more bytes than the file has, and a variable with a mask is at most 64 times as
+    large as that.
+
+    Args:
+        accept: is given all headers before any values are read, and raises ValueError for those that it does not want.
 
     Raises:
         ValueError: the bytes are no such file, or damaged; the variable is named where it is known.
     """
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            return _read_all(file)
-    except (OSError, KeyError, RuntimeError, TypeError, UnicodeDecodeError) as error:  # what h5py raises
+            sources = _sources(file, len(data))
+            accept([source.header for source in sources])
+            return [_read(source) for source in sources]
+    except DAMAGE as error:
         raise ValueError(f"an HDF5 file that is whole was required: {error}") from error
 
 
-def _read_all(file: h5py.File) -> list[Stored]:
-    found = _text(file.attrs.get("format", b""))
-    if found != FORMAT or int(file.attrs.get("version", 0)) != VERSION:
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A variable whose bytes are there, and not read."""
+
+    header: Header
+    values: h5py.Dataset
+    mask: h5py.Dataset | None
+    crc32: int
+
+
+def _sources(file: h5py.File, size: int) -> list[_Source]:
+    found, version = _text(file, "format", b""), _number(file, "version", 0)
+    if found != FORMAT or version != VERSION:
         raise ValueError(
             f"the attributes format={FORMAT!r} and version={VERSION} were required. Received: format={found!r}, "
-            f"version={file.attrs.get('version')}"
+            f"version={version}"
         )
-    names = [f"{number:06d}" for number in range(int(file.attrs["variables"]))]
-    masks = {f"{name}.mask" for name in names if "shape" in _dataset(file, name).attrs}
+    count, there = _number(file, "variables"), len(file)
+    if not 0 <= count <= there:
+        raise ValueError(f"it says that it has {count} variables, and dataset {there:06d} is missing or damaged")
+    names = [f"{number:06d}" for number in range(count)]
+    sources = [_source(file, name) for name in names]
+    masks = [f"{name}.mask" for name, source in zip(names, sources, strict=True) if source.mask is not None]
     if extra := set(file) - {*names, *masks}:
         raise ValueError(f"it has datasets that belong to no variable: {sorted(extra)}")
-    return [_read(file, name) for name in names]
+    stored = sum(_bytes(each) for source in sources for each in (source.values, source.mask) if each is not None)
+    if stored > size:
+        raise ValueError(f"its variables take {stored} bytes, and it has {size}: they lie in each other")
+    return sources
 
 
-def _read(file: h5py.File, name: str) -> Stored:
+def _source(file: h5py.File, name: str) -> _Source:
     dataset = _dataset(file, name)
-    path, kind = _text(dataset.attrs["path"]), _text(dataset.attrs["dtype"])
-    shape = tuple(int(size) for size in dataset.attrs.get("shape", dataset.shape))
+    path, kind, mask = _text(dataset, "path"), _text(dataset, "dtype"), None
+    shape = tuple(map(int, dataset.shape))
     if kind not in DTYPES or dataset.dtype != np.dtype(DTYPES[kind]):
         raise ValueError(f"variable {path!r} is of dtype {kind!r}, stored as {dataset.dtype}")
-    mask = None
     if "shape" in dataset.attrs:
+        shape = tuple(int(each) for each in _attribute(dataset, "shape", "iu", 1))
         mask = _dataset(file, f"{name}.mask")
-        if mask.dtype != np.uint8 or mask.shape != (-(-math.prod(shape) // 8),):
+        if min(shape, default=0) < 0 or mask.dtype != np.uint8 or mask.shape != (-(-math.prod(shape) // 8),):
             raise ValueError(f"variable {path!r} has a mask that does not fit its shape {shape}")
-        mask = mask[...]
-    stored = np.asarray(dataset[...])
-    if int(dataset.attrs["crc32"]) != _crc32(path, kind, shape, mask, stored):
+    return _Source(Header(path, kind, shape), dataset, mask, _number(dataset, "crc32"))
+
+
+def _read(source: _Source) -> Stored:
+    path, kind, shape = source.header.path, source.header.dtype, source.header.shape
+    mask = None if source.mask is None else source.mask[...]
+    stored = np.asarray(source.values[...])
+    if source.crc32 != _crc32(path, kind, shape, mask, stored):
         raise ValueError(f"variable {path!r} is damaged: its checksum is another")
     values = stored.view(np.dtype(kind))
     try:
@@ -151,10 +196,31 @@ def _dataset(file: h5py.File, name: str) -> Any:
     found = file.get(name)  # `None` also where it is there, but its description is damaged
     if not isinstance(found, h5py.Dataset) or not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise ValueError(f"dataset {name!r} is missing or damaged, that of variable number {int(name[:6])}")
-    if found.external or found.is_virtual or found.id.get_storage_size() != found.nbytes:
+    plain = found.id.get_create_plist().get_layout() in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
+    if not plain or found.external or found.shape is None or found.id.get_storage_size() != _bytes(found):
         raise ValueError(f"dataset {name!r} is not stored as plain bytes in it")
     return found
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _bytes(dataset: h5py.Dataset) -> int:
+    return int(math.prod(map(int, dataset.shape)) * dataset.dtype.itemsize)
+
+
+def _attribute(owner: Any, name: str, kinds: str, rank: int) -> Any:
+    """An attribute of one of NumPy's kinds of types, once its size is known to be small."""
+    described = owner.attrs.get_id(name)  # KeyError where there is none
+    kind, shape = described.dtype, described.shape
+    if kind.kind not in kinds or len(shape or ()) != rank or math.prod(shape or ()) * kind.itemsize > MOST_ATTRIBUTE:
+        wanted = {"S": "a text of fixed length", "iu": "an integer"}[kinds] if rank == 0 else "a list of integers"
+        raise ValueError(f"its attribute {name!r} must be {wanted}. Received: {kind}, shape {shape}")
+    return owner.attrs[name]
+
+
+def _number(owner: Any, name: str, default: int | None = None) -> int:
+    return default if default is not None and name not in owner.attrs else int(_attribute(owner, name, "iu", 0))
+
+
+def _text(owner: Any, name: str, default: bytes | None = None) -> str:
+    if default is not None and name not in owner.attrs:
+        return default.decode()
+    return bytes(_attribute(owner, name, "S", 0)).decode()

@@ -54,7 +54,8 @@ def save_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
 def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
     """Sets the variables of `model` to those that `save_weights` wrote, bit for bit.
 
-    All is checked before the first variable is set: where anything is wrong, the model is as it was.
+    All is checked before the first variable is set: where anything is wrong, the model is as it was. What the file says
+    of its variables is held against the model before any values are read.
 
     Variables are found by their paths; those with the same path, in their order. Where paths differ only in the numbers
     that Keras gives to names by itself ("dense_3"), so that the same code has built the model anew, all are found by
@@ -78,19 +79,12 @@ def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path} to load weights from.")
     try:
-        found = stored.read(path.read_bytes())
-        matched = _matched([variable.path for variable in variables], found)
-        for variable, each in zip(variables, matched, strict=True):
-            wanted, received = (tuple(variable.shape), variable.dtype), (each.values.shape, each.values.dtype.name)
-            if wanted != received:
-                raise ValueError(
-                    f"the model's variable {variable.path!r} is of shape {wanted[0]} and dtype {wanted[1]}. "
-                    f"Received: {each.path!r} of shape {received[0]} and dtype {received[1]}"
-                )
+        places: list[int] = []
+        found = stored.read(path.read_bytes(), lambda headers: places.extend(_fitting(variables, headers)))
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
-    for variable, each in zip(variables, matched, strict=True):
-        variable.assign(each.values)
+    for variable, place in zip(variables, places, strict=True):
+        variable.assign(found[place].values)
 
 
 def _variables(model: Any) -> list[Any]:
@@ -104,17 +98,30 @@ def _variables(model: Any) -> list[Any]:
     return list(model.variables)
 
 
-def _matched(paths: Sequence[str], found: Sequence[stored.Stored]) -> list[stored.Stored]:
-    """What was found for each path, in the order of `paths`."""
-    wanted, received = Counter(paths), Counter(each.path for each in found)
+def _fitting(variables: Sequence[Any], headers: Sequence[stored.Header]) -> list[int]:
+    """Where each variable is among `headers`. Raises ValueError where one is missing, or of another shape or dtype."""
+    places = _places([variable.path for variable in variables], [each.path for each in headers])
+    for variable, each in zip(variables, (headers[place] for place in places), strict=True):
+        if (tuple(variable.shape), variable.dtype) != (each.shape, each.dtype):
+            raise ValueError(
+                f"the model's variable {variable.path!r} is of shape {tuple(variable.shape)} and dtype "
+                f"{variable.dtype}. Received: {each.path!r} of shape {each.shape} and dtype {each.dtype}"
+            )
+    return places
+
+
+def _places(paths: Sequence[str], found: Sequence[str]) -> list[int]:
+    """Where each of `paths` is in `found`."""
+    wanted, received = Counter(paths), Counter(found)
     if wanted == received:
-        by_path: dict[str, list[stored.Stored]] = {}
-        for each in found:
-            by_path.setdefault(each.path, []).append(each)
-        return [by_path[path].pop(0) for path in paths]
-    unnumbered = [_unnumbered(path) for path in paths], [_unnumbered(each.path) for each in found]
+        by_path: dict[str, list[int]] = {}
+        for place, path in enumerate(found):
+            by_path.setdefault(path, []).append(place)
+        rest = {path: iter(places) for path, places in by_path.items()}
+        return [next(rest[path]) for path in paths]
+    unnumbered = [_unnumbered(path) for path in paths], [_unnumbered(path) for path in found]
     if unnumbered[0] == unnumbered[1]:
-        return list(found)
+        return list(range(len(found)))
     if Counter(unnumbered[0]) != Counter(unnumbered[1]):  # else all are there, in another order
         wanted, received = map(Counter, unnumbered)
     missing, extra = sorted((wanted - received).elements()), sorted((received - wanted).elements())

@@ -12,6 +12,7 @@ LiteRT, `xnnpack_delegate.cc`.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -218,7 +219,7 @@ class _Search:
 
         def find(n: int) -> int:
             while parents[n] != n:
-                n = parents[n]
+                parents[n] = n = parents[parents[n]]
             return n
 
         for number, operation in enumerate(self.operations):
@@ -272,11 +273,11 @@ class _Search:
 def without_pads(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
     """The list with explicit paddings taken into the one convolution after them, as XNNPACK does."""
     pads = {out: each for each in operations if each.kind == PAD for out in each.outputs}
-    uses = [tensor for each in operations for tensor in each.inputs]
+    uses = Counter(tensor for each in operations for tensor in each.inputs)
     fused, made = set(), []
     for each in operations:
         pad = pads.get(each.inputs[0]) if each.inputs and each.kind in (CONV, DEPTHWISE) else None
-        if pad is None or each.same or uses.count(each.inputs[0]) > 1:
+        if pad is None or each.same or uses[each.inputs[0]] > 1:
             made.append(each)
             continue
         padding = tuple((p[0] + q[0], p[1] + q[1]) for p, q in zip(pad.padding, each.padding, strict=True))

@@ -77,6 +77,23 @@ def test_good(read: Read, good: bytes, document: dict[str, Any], stub: bytes) ->
     assert model == stub
 
 
+def test_a_model_is_not_inflated_beyond_the_size_asked_for(
+    tmp_path: Path, members: dict[str, bytes], document: dict[str, Any]
+) -> None:
+    """256 kB of file for 256 MiB of model: refused before any of it is inflated."""
+    model = bytes(2**28)
+    document["members"]["model.tflite"] = {"sha256": hashlib.sha256(model).hexdigest(), "bytes": len(model)}
+    data = archive(("manifest.json", json.dumps(document).encode()), ("model.tflite", model))
+    del model
+    (tmp_path / "b.ksb").write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(BundleError, match="at most 1000000 bytes; got 268435456"):
+        reader.read_bundle(tmp_path / "b.ksb", max_size=10**6)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10**6
+
+
 def test_open_reads(tmp_path: Path, read: Read, good: bytes) -> None:
     assert read(good)[0] == Bundle.open(tmp_path / "b.ksb").manifest
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keras_sparse_edge import native
+from keras_sparse_edge import Bundle, BundleError, native
 from keras_sparse_edge.__main__ import main
 from keras_sparse_edge.run import InputError, load_items
 
@@ -196,3 +196,13 @@ def test_as_a_module_without_tensorflow(files: tuple[str, str], edge_folder: Pat
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith("keras-sparse-edge: error: ")
+
+
+def test_a_larger_model_than_asked_for_is_refused(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    size = Bundle.open(files[0]).manifest.members["model.tflite"].bytes
+    assert main([*files, "--max-size", str(size - 1)]) == 2
+    said = f"{files[0]}: model.tflite must have at most {size - 1} bytes; got {size}"
+    assert capsys.readouterr().err == f"keras-sparse-edge: error: {said}\n"
+    assert main([*files, "--max-size", str(size)]) == 0
+    with pytest.raises(BundleError, match=f"at most {size - 1} bytes"):
+        Bundle.open(files[0], max_size=size - 1)

@@ -69,3 +69,16 @@ def test_numpy_and_the_standard_library_are_enough(paths: tuple[Path, Path], edg
     imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
     assert "keras_sparse_edge" in imported
     assert not imported & {"tensorflow", "keras", "keras_sparse", "ai_edge_litert", "flatbuffers", "google"}
+
+
+def test_a_larger_original_than_asked_for_is_refused(
+    paths: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = len(everything()[1])
+    assert main(["unpack", "--max-size", str(size - 1), *map(str, paths)]) == 2
+    said = f"{paths[0]}: the original must have 1 to {size - 1} bytes; got {size}"
+    assert capsys.readouterr().err == f"keras-sparse-edge: error: {said}\n"
+    assert not paths[1].exists()
+    assert main(["unpack", "--max-size", str(size), *map(str, paths)]) == 0
+    with pytest.raises(SystemExit):
+        main(["unpack", "--max-size", "0", *map(str, paths)])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_sparse.exporting import bundle
+from keras_sparse.exporting import bundle, tflite_model
 from keras_sparse.exporting.bundle import BundleError, write_bundle
 
 
@@ -164,6 +164,13 @@ def test_the_deepest_recipe_is_taken(tmp_path: Path, model: bytes) -> None:
 def test_what_is_no_model_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
     with pytest.raises(BundleError, match=message):
         write_bundle(tmp_path / "b.ksb", data)
+
+
+def test_operations_that_read_what_they_make_are_refused_before_they_are_loaded(tmp_path: Path, model: bytes) -> None:
+    graph = tflite_model.Graph(tflite_model.load(model))
+    graph.operators[0].inputs = graph.operators[0].outputs
+    with pytest.raises(BundleError, match=r"operation 0 reads tensor \d+, which operation 0 makes later"):
+        write_bundle(tmp_path / "b.ksb", tflite_model.dump(graph.model))
 
 
 def test_a_model_over_the_limit_is_refused(tmp_path: Path, model: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

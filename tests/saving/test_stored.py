@@ -162,11 +162,46 @@ def compressed(file: Any) -> None:
     file.create_dataset("000001", data=np.zeros(5, "f4"), compression="gzip")
 
 
+def declared(file: Any) -> None:
+    """Sizes that are only said, of chunks that were never written."""
+    del file["000001"]
+    file.create_dataset("000001", shape=(10**12,), dtype="f4", chunks=(10**6,))
+
+
+def overflowing(file: Any) -> None:
+    """2^64 values: none, where sizes are computed in 64 bits."""
+    del file["000001"]
+    file.create_dataset("000001", shape=(2**32, 2**32), dtype="f4")
+
+
+def linked(file: Any) -> None:
+    """Many names of one dataset: each would be read."""
+    attributes = dict(file["000001"].attrs)
+    del file["000001"]
+    file.create_dataset("000001", data=np.zeros(5000, "f4")).attrs.update(
+        {name: np.bytes_(each) if isinstance(each, bytes) else each for name, each in attributes.items()}
+    )
+    file.attrs["variables"] = np.int64(20)
+    for number in range(4, 20):
+        file[f"{number:06d}"] = file["000001"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda file: file.attrs.__setitem__("format", b"other"), "format='other'"),
+        (lambda file: file.attrs.__setitem__("format", np.bytes_("other")), "format='other'"),
+        (lambda file: file.attrs.__setitem__("format", b"other"), "'format' must be a text of fixed length"),
+        (lambda file: file.attrs.__setitem__("format", np.zeros(3)), "'format' must be a text"),
         (lambda file: file.attrs.__setitem__("version", 2), "version=2"),
+        (lambda file: file.attrs.__setitem__("version", np.inf), "'version' must be an integer"),
+        (lambda file: file.attrs.__setitem__("variables", np.inf), "'variables' must be an integer"),
+        (lambda file: file.attrs.__setitem__("variables", 10**12), "has 1000000000000 variables"),
+        (lambda file: file.attrs.__setitem__("variables", -1), "has -1 variables"),
+        (lambda file: file.attrs.__setitem__("variables", [1, 2]), "'variables' must be an integer"),
+        (lambda file: file["000001"].attrs.__setitem__("crc32", "text"), "'crc32' must be an integer"),
+        (lambda file: file["000000"].attrs.__setitem__("shape", 676), "'shape' must be a list of integers"),
+        (lambda file: file["000000"].attrs.__setitem__("shape", [-26, -26]), "does not fit its shape"),
+        (lambda file: file["000000"].attrs.__setitem__("shape", np.array([26.0, 26.0])), "'shape' must be a list"),
         (lambda file: file.attrs.__delitem__("variables"), "whole was required"),
         (lambda file: file.attrs.__setitem__("variables", 5), "'000004' is missing or damaged"),
         (lambda file: file.attrs.__setitem__("variables", 3), r"belong to no variable: \['000003'\]"),
@@ -176,13 +211,19 @@ def compressed(file: Any) -> None:
         (lambda file: file["000000"].attrs.__setitem__("shape", [676]), "'d/kernel' is damaged"),
         (lambda file: file["000000"].attrs.__setitem__("shape", [2**40, 2**20]), "does not fit its shape"),
         (lambda file: file["000000"].attrs.__delitem__("shape"), "belong to no variable: ..000000.mask"),
-        (lambda file: file["000001"].attrs.__setitem__("dtype", b"int8"), "of dtype 'int8', stored as float32"),
-        (lambda file: file["000001"].attrs.__setitem__("dtype", b"str"), "of dtype 'str'"),
+        (
+            lambda file: file["000001"].attrs.__setitem__("dtype", np.bytes_("int8")),
+            "of dtype 'int8', stored as float32",
+        ),
+        (lambda file: file["000001"].attrs.__setitem__("dtype", np.bytes_("str")), "of dtype 'str'"),
         (lambda file: file["000001"].attrs.__delitem__("path"), "whole was required"),
         (swap, "'scalar' is damaged"),
         (link, "'000001' is missing or damaged"),
         (outside, "'000001' is not stored as plain bytes"),
         (compressed, "'000001' is not stored as plain bytes"),
+        (declared, "'000001' is not stored as plain bytes"),
+        (overflowing, "'000001' is not stored as plain bytes"),
+        (linked, "they lie in each other"),
     ],
 )
 def test_a_file_that_was_changed(variables: list[Stored], change: Any, message: str) -> None:
@@ -199,3 +240,16 @@ def test_a_mask_with_a_right_checksum_and_wrong_content(variables: list[Stored])
 
     with pytest.raises(ValueError, match="variable 'd/kernel': The mask keeps"):
         stored.read(changed(stored.write(variables), change))
+
+
+def test_what_is_not_wanted_is_not_read(variables: list[Stored]) -> None:
+    """All headers are shown first: a caller that knows what it has room for need not read anything else."""
+
+    def refuse(headers: list[stored.Header]) -> None:
+        assert [each.shape for each in headers] == [(26, 26), (5,), (0, 3), ()]
+        raise ValueError("too large")
+
+    data = bytearray(stored.write(variables))
+    data[data.index(variables[1].values.tobytes())] ^= 1  # its checksum is another, if it is looked at
+    with pytest.raises(ValueError, match="too large"):
+        stored.read(bytes(data), refuse)
