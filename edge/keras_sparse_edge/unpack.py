@@ -12,8 +12,8 @@ from keras_sparse_edge.packed import MAX_SIZE, read_packed
 
 
 def unpack_command(program: str, argv: Sequence[str]) -> None:
-    """Runs the command; raises what `read_packed` does, with the file's name, OSError if the original cannot be written,
-    ValueError if it would replace the packed file."""
+    """Runs the command; raises what `read_packed` does, with the file's name, OSError if the original cannot be
+    written, ValueError if it would replace the packed file."""
     parser = argparse.ArgumentParser(program, description="Unpack a model file that keras_sparse packed.")
     parser.add_argument("packed", help="the packed file")
     parser.add_argument("original", help="where to")

@@ -58,9 +58,9 @@ def ways(target, saturating=(), anywhere=True):
 
     Args:
         target: what the file is for.
-        saturating: weights of the file whose sums processors without VNNI may cut off (`onnx_kernels.saturating`). It is
-            then run with exact sums and with those, whatever processor this is; one without such weights is the same
-            on all.
+        saturating: weights of the file whose sums processors without VNNI may cut off, as `onnx_kernels` finds them.
+            It is then run with exact sums and with those, whatever processor this is; one without such weights is
+            the same on all.
         anywhere: whether the file must be right on those processors, too.
 
     Raises:
