@@ -16,7 +16,8 @@ static int read_numbers(const OrtApi *ort, const OrtNode *node, const OrtValueIn
   to->zero_point = 0, to->flip = 0;
   if (type == kOrtUint8) to->zero_point = -128, to->flip = 0x80;
   if (!inputs[2]) return 1;
-  if (!ks_tensor_of(ort, inputs[2], 1, &zero) || zero.type != type || zero.count != scale.count) return 0;
+  if (!ks_tensor_of(ort, inputs[2], 1, &zero) || zero.type != type || zero.rank > 1) return 0;
+  if (zero.count != scale.count) return 0;
   if (type == kOrtInt32) {
     for (size_t i = 0; i < zero.count; i++)
       if (((const int32_t *)zero.data)[i] != 0) return 0;
