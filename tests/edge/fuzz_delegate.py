@@ -1,6 +1,6 @@
 """Fuzzes the native delegate: files that LiteRT accepts must give the same bytes with it, without a crash or a hang.
 
-    python tests/edge/fuzz_delegate.py [--seconds 300] [--seed 1] [--first 0] [--runs N] [--keep FOLDER]
+    python tests/edge/fuzz_delegate.py [--seconds 300] [--seed 1] [--first 0] [--runs N] [--kernels NAME] [--keep FOLDER]
 
 Small networks are changed in structure (mutations.py). Each is loaded and run in a process of its own: by LiteRT alone,
 and if that goes well with the delegate, which takes all layers that it can. Then the input is resized. Case N of a seed
@@ -191,10 +191,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--runs", type=int, default=10**9)
+    parser.add_argument("--kernels", choices=families(), help="an instruction set; by default all by turns")
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    files, names = seeds(), families()
+    files, names = seeds(), [options.kernels] if options.kernels else families()
     end, case, accepted, wrong = time.monotonic() + options.seconds, options.first, 0, 0
     while case < options.first + options.runs and time.monotonic() < end:
         random = np.random.default_rng([options.seed, case])

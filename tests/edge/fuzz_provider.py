@@ -1,6 +1,6 @@
 """Fuzzes the execution provider: files that ONNX Runtime accepts must give its bytes with it, or a clean error.
 
-    python tests/edge/fuzz_provider.py [--seconds 300] [--seed 1] [--first 0] [--runs N] [--keep FOLDER]
+    python tests/edge/fuzz_provider.py [--seconds 300] [--seed 1] [--first 0] [--runs N] [--kernels NAME] [--keep FOLDER]
 
 Small networks are changed in structure (onnx_mutations.py). Each is loaded and run in a process of its own: by ONNX
 Runtime alone, and then with the provider, which takes all layers that it can; with inputs as the file says, with others,
@@ -121,10 +121,9 @@ def compare(file, seed, provider, threads=1):
     return None, accepted, claimed
 
 
-def cases(seed, first=0):
+def cases(seed, first, kernels):
     """Number, file, changes and settings of one case after another."""
-    files, kernels = seeds(), families()
-    case = first
+    files, case = seeds(), first
     while True:
         random = np.random.default_rng([seed, case])
         model = onnx.load_from_string(one(random, files))
@@ -140,11 +139,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--runs", type=int, default=10**9)
+    parser.add_argument("--kernels", choices=families(), help="an instruction set; by default all by turns")
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    kernels = [options.kernels] if options.kernels else families()
     end, count, accepted, taken, wrong = time.monotonic() + options.seconds, 0, 0, 0, 0
-    for case, file, changes, provider, threads in cases(options.seed, options.first):
+    for case, file, changes, provider, threads in cases(options.seed, options.first, kernels):
         if count == options.runs or time.monotonic() > end:
             break
         finding, ran, claimed = compare(file, case, provider, threads)
