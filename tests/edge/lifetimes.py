@@ -40,6 +40,7 @@ def onnx_file():
 def session_cycle(file, turn):
     """One session with options of its own; returns how many threads there were meanwhile."""
     options = session_options(threads=1 + turn % 3, threshold=0)
+    options.log_severity_level = 3
     made = onnxruntime.InferenceSession(file, options, enable_fallback=0)
     for batch in (1, 1 + turn % 4):
         made.run(None, {"x": np.full((batch, 32, 16, 16), turn % 7, np.float32)})
