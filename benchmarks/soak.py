@@ -24,18 +24,18 @@ import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "edge")]
-
 import onnxruntime
 from ai_edge_litert.interpreter import Interpreter
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from tests.edge import lifetimes
-from tests.edge.native import families
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "edge")]
+
+from tests.edge import lifetimes  # noqa: E402
+from tests.edge.native import families  # noqa: E402
 
 CHUNKS = 20  # of a fuzzer, so that there is progress to show
 
@@ -49,7 +49,7 @@ x = np.random.default_rng(0).normal(size=(32, 16)).astype("float32")
 def export(seed):
     keras.utils.set_random_seed(seed)
     model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(4)])
-    ks.export(model, target, samples=x, quantize="int8")
+    ks.export(model, target, samples=x, quantize="int8" if target.suffix == ".tflite" else None)
 start = time.perf_counter()
 export(seed)
 print(json.dumps([each.name for each in target.parent.iterdir() if each != target]), flush=True)
@@ -64,8 +64,8 @@ time.sleep(600)
 def sessions(options, tick):
     count = options.count or 5000
     before, after, most = lifetimes.sessions(count, lambda: tick(1 / count))
-    growth = after[0] - before[0]
-    found = f"{growth:+d} KiB, {after[1] - before[1]:+d} threads, {after[2] - before[2]:+d} files; {most} threads at most"
+    growth, more = after[0] - before[0], after[1] - before[1]
+    found = f"{growth:+d} KiB, {more:+d} threads, {after[2] - before[2]:+d} files; {most} threads at most"
     return {"cases": count, "wrong": int(growth > 4096 + count / 10 or after[1:] != before[1:]), "found": found}
 
 

@@ -1,6 +1,6 @@
 """Fuzzes the native delegate: files that LiteRT accepts must give the same bytes with it, without a crash or a hang.
 
-    python tests/edge/fuzz_delegate.py [--seconds 300] [--seed 1] [--first 0] [--runs N] [--kernels NAME] [--keep FOLDER]
+    python tests/edge/fuzz_delegate.py [--seconds 300] [--seed 1] [--first 0] [--runs N] [--kernels NAME] [--keep DIR]
 
 Small networks are changed in structure (mutations.py). Each is loaded and run in a process of its own: by LiteRT alone,
 and if that goes well with the delegate, which takes all layers that it can. Then the input is resized. Case N of a seed

@@ -1,10 +1,10 @@
 """Fuzzes the execution provider: files that ONNX Runtime accepts must give its bytes with it, or a clean error.
 
-    python tests/edge/fuzz_provider.py [--seconds 300] [--seed 1] [--first 0] [--runs N] [--kernels NAME] [--keep FOLDER]
+    python tests/edge/fuzz_provider.py [--seconds 300] [--seed 1] [--first 0] [--runs N] [--kernels NAME] [--keep DIR]
 
 Small networks are changed in structure (onnx_mutations.py). Each is loaded and run in a process of its own: by ONNX
-Runtime alone, and then with the provider, which takes all layers that it can; with inputs as the file says, with others,
-and with none at all. ONNX Runtime computes exactly here (`session.x64quantprecision`), which it does not by itself on
+Runtime alone, and then with the provider, which takes all layers that it can; with inputs as the file says, with
+others, and with none at all. ONNX Runtime computes exactly here (`session.x64quantprecision`), which it does not by itself on
 x86-64 processors without VNNI. Case N of a seed is always the same; a finding says how to repeat it.
 """
 
@@ -29,6 +29,7 @@ from tests.edge.mutations import one  # noqa: E402
 from tests.edge.native import families  # noqa: E402
 from tests.edge.onnx_mutations import mutate  # noqa: E402
 from tests.edge.qdq_network import Network  # noqa: E402
+
 
 def images(batch=None, dtype=np.uint8):
     """Convolutions of all kinds, one behind another."""
@@ -91,7 +92,10 @@ def sound(file, seed, turn=0):
 
 
 def compare(file, seed, provider, threads=1):
-    """What is wrong with the file in the provider, or None; whether ONNX Runtime itself accepts it; nodes claimed."""
+    """What is wrong with the file in the provider, or None; whether ONNX Runtime itself accepts it; nodes claimed.
+
+    A file that ONNX Runtime runs only because its optimizer passes over a mistake may be refused.
+    """
     wanted = child(lambda: outputs(file, None, threads, seed), errors=ERRORS)
     if isinstance(wanted, str):  # it ends ONNX Runtime
         return None, False, 0
@@ -155,7 +159,7 @@ def main() -> int:
             print(f"--seed {options.seed} --first {case} --runs 1: {changes}, {provider}: {finding}", flush=True)
             if options.keep:
                 (options.keep / f"{options.seed}-{case}.onnx").write_bytes(file)
-    print(f"{count} cases, {accepted} that ONNX Runtime accepts, {taken} with layers that are claimed, {wrong} findings")
+    print(f"{count} cases, {accepted} that ONNX Runtime accepts, {taken} with claimed layers, {wrong} findings")
     return int(wrong > 0)
 
 

@@ -1,4 +1,4 @@
-"""Sessions and interpreters made, run and dropped again and again: what is left of them, and whether bytes stay right."""
+"""Sessions and interpreters made, run and dropped again and again: what is left of them, and whether bytes are right."""
 
 from __future__ import annotations
 
