@@ -37,7 +37,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "edge")]
 from tests.edge import lifetimes  # noqa: E402
 from tests.edge.native import families  # noqa: E402
 
-CHUNKS = 20  # of a fuzzer, so that there is progress to show
+CHUNKS = 10  # of a fuzzer, so that there is progress to show
 
 EXPORTS = """
 import json, os, sys, time

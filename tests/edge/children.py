@@ -13,7 +13,7 @@ WAIT = 60  # seconds in all
 ERRORS = (ValueError, RuntimeError)
 
 
-def child(work, quiet=True, errors=ERRORS):
+def child(work, quiet=True):
     """What `work` returns, or a list of the error that it raised; a text of what ended it else: the name of a
     signal, another exception, or "a hang"."""
     reader, writer = os.pipe()
@@ -27,7 +27,7 @@ def child(work, quiet=True, errors=ERRORS):
             resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
         try:
             result = work()
-        except (*errors, MemoryError) as error:
+        except (*ERRORS, MemoryError) as error:
             result = [str(error)]
         except Exception as error:  # not what a reader of files may raise
             result = f"{type(error).__name__}: {error}"

@@ -2,10 +2,10 @@
 
     python tests/edge/fuzz_provider.py [--seconds 300] [--seed 1] [--first 0] [--runs N] [--kernels NAME] [--keep DIR]
 
-Small networks are changed in structure (onnx_mutations.py). Each is loaded and run in a process of its own: by ONNX
+Small networks are changed in structure (onnx_mutations.py). Each is loaded and run in another process: by ONNX
 Runtime alone, and then with the provider, which takes all layers that it can; with inputs as the file says, with
-others, and with none at all. ONNX Runtime computes exactly here (`session.x64quantprecision`), which it does not by itself on
-x86-64 processors without VNNI. Case N of a seed is always the same; a finding says how to repeat it.
+others, and with none at all. ONNX Runtime computes exactly here (`session.x64quantprecision`), which it does not by
+itself on x86-64 processors without VNNI. Case N of a seed is always the same; a finding says how to repeat it.
 """
 
 from __future__ import annotations
@@ -84,10 +84,18 @@ def seeds():
     return [images(), images(dtype=np.int8), residuals(), rows(), sequences(), branches(), *batches]
 
 
+def attempt(file, provider, seed, threads=1, optimized=True):
+    """What `outputs` returns, or a list of the error that it raised."""
+    try:
+        return outputs(file, provider, threads, seed, optimized)
+    except (*ERRORS, MemoryError) as error:
+        return [str(error)]
+
+
 def sound(file, seed, turn=0):
     """Whether ONNX Runtime runs the file node by node. Its optimizer passes over some mistakes in conversions that it
     fuses, and makes some of its own."""
-    plain = child(lambda: outputs(file, None, 1, seed, optimized=False), errors=ERRORS)
+    plain = child(lambda: attempt(file, None, seed, optimized=False))
     return isinstance(plain, tuple) and not isinstance(plain[0][turn], str)
 
 
@@ -96,12 +104,19 @@ def compare(file, seed, provider, threads=1):
 
     A file that ONNX Runtime runs only because its optimizer passes over a mistake may be refused.
     """
-    wanted = child(lambda: outputs(file, None, threads, seed), errors=ERRORS)
+    tried = [lambda: attempt(file, None, seed, threads), lambda: attempt(file, provider, seed, threads)]
+    both = child(lambda: [each() for each in tried])
+    if not isinstance(both, str):
+        finding, *counts = judged(file, seed, *both)
+        if not finding:
+            return None, *counts
+    wanted, found = child(tried[0]), child(tried[1])  # neither of them is the other's fault
     if isinstance(wanted, str):  # it ends ONNX Runtime
         return None, False, 0
-    found = child(lambda: outputs(file, provider, threads, seed), errors=ERRORS)
-    if isinstance(found, str):
-        return f"ended by {found}", True, 0
+    return (f"ended by {found}", True, 0) if isinstance(found, str) else judged(file, seed, wanted, found)
+
+
+def judged(file, seed, wanted, found):
     if isinstance(wanted, list) or isinstance(found, list):
         refused = isinstance(found, list) and isinstance(wanted, tuple) and not isinstance(wanted[0][0], str)
         return f"refused: {found[0]}" if refused and sound(file, seed) else None, False, 0

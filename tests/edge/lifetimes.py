@@ -1,4 +1,4 @@
-"""Sessions and interpreters made, run and dropped again and again: what is left of them, and whether bytes are right."""
+"""Sessions and interpreters made, run and dropped again and again: what is left of them, and if bytes stay right."""
 
 from __future__ import annotations
 
