@@ -76,40 +76,39 @@ def threads(options, tick):
     return {"cases": made, "wrong": len(wrong), "found": found}
 
 
-def fuzzed(script, *arguments):
-    """What a fuzzer counted, and its findings."""
+def fuzzed(script, tick, *arguments):
+    """What a fuzzer counted, and its findings; `tick` is called with seconds that have passed."""
     command = [sys.executable, str(ROOT / "tests" / "edge" / script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    *findings, last = done.stdout.splitlines() or [""]
-    if done.returncode not in (0, 1) or "cases" not in last:
-        raise SystemExit(f"{script} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return [int(part.split()[0]) for part in last.split(", ")], [line for line in findings if line]
+    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
+        while process.poll() is None:
+            time.sleep(0.5)
+            tick(0.5)
+        said.seek(0)
+        lines = said.read().splitlines()
+    if process.returncode not in (0, 1) or not lines or " cases, " not in lines[-1]:
+        raise SystemExit("\n".join([f"{script} failed:", *lines[-20:]]))
+    findings = [line for line in lines if line.startswith("--seed")]
+    return [int(part.split()[0]) for part in lines[-1].split(", ")], findings
 
 
 def provider(options, tick):
     count, totals, findings = options.count or 5000, [0] * 4, []
     each = -(-count // CHUNKS)
     for first in range(0, count, each):
-        runs = min(each, count - first)
-        figures, said = fuzzed(
-            "fuzz_provider.py", "--seed", options.seed, "--first", first, "--runs", runs, "--seconds", 10**6
-        )
+        words = ["--seed", options.seed, "--first", first, "--runs", min(each, count - first), "--seconds", 10**6]
+        figures, said = fuzzed("fuzz_provider.py", lambda seconds: None, *words)
         totals, findings = [a + b for a, b in zip(totals, figures, strict=True)], findings + said
-        tick(runs / count)
-    found = "; ".join([f"{totals[1]} accepted by ONNX Runtime, {totals[2]} with claims", *findings])
+        tick(figures[0] / count)
+    found = "; ".join([f"{totals[1]:,} accepted by ONNX Runtime, {totals[2]:,} with claimed layers", *findings])
     return {"cases": totals[0], "wrong": totals[3], "found": found}
 
 
 def delegate(options, tick):
-    seconds, totals, findings = options.seconds or 300, [0] * 3, []
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        turn = min(max(seconds / CHUNKS, 10), left)
-        figures, said = fuzzed("fuzz_delegate.py", "--seed", options.seed, "--first", totals[0], "--seconds", turn)
-        totals, findings = [a + b for a, b in zip(totals, figures, strict=True)], findings + said
-        tick(turn / seconds)
-    found = "; ".join([f"{totals[1]} accepted by LiteRT", *findings])
-    return {"cases": totals[0], "wrong": totals[2], "found": found}
+    seconds = options.seconds or 300
+    words = ["--seed", options.seed, "--seconds", seconds]
+    figures, findings = fuzzed("fuzz_delegate.py", lambda passed: tick(passed / seconds), *words)
+    found = "; ".join([f"{figures[1]:,} accepted by LiteRT", *findings])
+    return {"cases": figures[0], "wrong": figures[2], "found": found}
 
 
 def whole(target):
