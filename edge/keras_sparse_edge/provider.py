@@ -12,6 +12,7 @@ NAME = "KerasSparseExecutionProvider"
 """What `InferenceSession.get_providers()` calls it."""
 
 _REGISTERING = threading.Lock()
+_GIVEN = "keras_sparse.session_options"  # an entry of options that have the provider: what it was given
 
 
 def session_options(options: Any = None, threads: int | None = None, **kernels: Any) -> Any:
@@ -23,7 +24,8 @@ def session_options(options: Any = None, threads: int | None = None, **kernels: 
     run both. The same bytes are those of its int8 kernels on processors with VNNI; without, its own sums may saturate.
 
     Args:
-        options: `onnxruntime.SessionOptions` to add the provider to, and to return; new ones by default.
+        options: `onnxruntime.SessionOptions` to add the provider to, and to return; new ones by default. They have it
+            once: given again, with the same arguments, they are returned as they are.
         threads: threads of the session, 1 to 65, as `options.intra_op_num_threads`. By default what that says.
         **kernels: for tests and measurements. `kernels`, the instruction set, and `threshold`, the fraction of zero
             blocks from which on a layer is taken: as `delegate()` has them.
@@ -34,7 +36,7 @@ def session_options(options: Any = None, threads: int | None = None, **kernels: 
     Raises:
         RuntimeError: the library was not built or cannot be loaded, the processor has no instructions for it, or ONNX
             Runtime is older than 1.23, which cannot load providers.
-        ValueError: an option is not known, or its value is not.
+        ValueError: an option is not known, or its value is not; or `options` have the provider with other arguments.
         TypeError: `options` are no `onnxruntime.SessionOptions`.
 
     >>> options = session_options(threads=2) if native.available() else None
@@ -52,12 +54,33 @@ def session_options(options: Any = None, threads: int | None = None, **kernels: 
     _check(given)
     devices = _devices(onnxruntime)
     options = onnxruntime.SessionOptions() if options is None else options
+    if threads is None and 0 < options.intra_op_num_threads <= 65:
+        given["threads"] = str(options.intra_op_num_threads)
+    if _has_provider(options, given):
+        return options
     if threads is not None:
         options.intra_op_num_threads = int(threads)
-    elif 0 < options.intra_op_num_threads <= 65:
-        given["threads"] = str(options.intra_op_num_threads)
     options.add_provider_for_devices(devices, given)
+    options.add_session_config_entry(_GIVEN, _text(given))
     return options
+
+
+def _text(given: dict[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(given.items())) or "no options"
+
+
+def _has_provider(options: Any, given: dict[str, str]) -> bool:
+    """Whether this provider was added before: of two of one name ONNX Runtime would make no session."""
+    try:
+        before = options.get_session_config_entry(_GIVEN)
+    except RuntimeError:  # no such entry
+        return False
+    if before != _text(given):
+        raise ValueError(
+            f"These onnxruntime.SessionOptions have the provider already, with {before}: the same, or new "
+            f"onnxruntime.SessionOptions, are required. Received: {_text(given)}"
+        )
+    return True
 
 
 def _check(given: dict[str, str]) -> None:

@@ -40,7 +40,8 @@ int ks_graph_tensor(const ks_graph *graph, const OrtValueInfo *value);
 int ks_graph_resize(ks_graph *graph, int tensor, const int64_t *dims, size_t rank);
 
 /* Output channels whose weights are all zero give their bias. Their scale is whatever an exporter likes, often 1, which
- * may be more than the kernels take: gives them one that does, and a bias of the same result. */
+ * may be more than the kernels take: gives them one that does, and a bias of the same result. One that is no number or
+ * infinite stays: the layer is then left alone. */
 void ks_silence(ks_graph *graph, const TfLiteNode *node, int depthwise);
 
 #endif

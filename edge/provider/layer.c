@@ -16,7 +16,8 @@ static int read_numbers(const OrtApi *ort, const OrtNode *node, const OrtValueIn
   to->zero_point = 0, to->flip = 0;
   if (type == kOrtUint8) to->zero_point = -128, to->flip = 0x80;
   if (!inputs[2]) return 1;
-  if (!ks_tensor_of(ort, inputs[2], 1, &zero) || zero.type != type || zero.count != scale.count) return 0;
+  if (!ks_tensor_of(ort, inputs[2], 1, &zero) || zero.type != type || zero.rank > 1) return 0;
+  if (zero.count != scale.count) return 0;
   if (type == kOrtInt32) {
     for (size_t i = 0; i < zero.count; i++)
       if (((const int32_t *)zero.data)[i] != 0) return 0;
@@ -124,6 +125,7 @@ int ks_read_layer(const OrtApi *ort, const OrtNode *node, ks_layer *layer) {
   layer->transposed = gemm && ks_integer(ort, node, "transB", 0) != 0;
   const int axis = conv || layer->transposed ? 0 : 1;
   if (!read_dequantize(ort, inputs[0], 0, 1, 0, layer, &layer->in)) return 0;
+  if (ks_is_constant(ort, layer->in.bytes.value)) return 0; /* it would be no input of the partition */
   if (!read_dequantize(ort, inputs[1], 1, -1, axis, layer, &layer->weights)) return 0;
   const int64_t outputs = axis < layer->weights.bytes.rank ? layer->weights.bytes.dims[axis] : 0;
   if (inputs[2] && !read_dequantize(ort, inputs[2], 1, outputs, 0, layer, &layer->bias)) return 0;

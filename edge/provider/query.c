@@ -16,11 +16,15 @@ static int read_info(const OrtApi *ort, const OrtTensorInfo *info, ks_tensor *te
   return rank == 0 || ks_went_well(ort, ort->dimensions(info, tensor->dims, rank));
 }
 
+int ks_is_constant(const OrtApi *ort, const OrtValueInfo *value) {
+  bool constant = false;
+  return ks_went_well(ort, ort->is_constant(value, &constant)) && constant;
+}
+
 static int read_constant(const OrtApi *ort, ks_tensor *tensor) {
   const OrtValue *value = NULL;
   OrtTensorInfo *info;
-  bool constant = false;
-  if (!ks_went_well(ort, ort->is_constant(tensor->value, &constant)) || !constant) return 0;
+  if (!ks_is_constant(ort, tensor->value)) return 0;
   if (!ks_went_well(ort, ort->initializer(tensor->value, &value)) || !value) return 0;
   if (!ks_went_well(ort, ort->type_and_shape(value, &info))) return 0;
   const int read = read_info(ort, info, tensor); /* of the data, whatever is declared */

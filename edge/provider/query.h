@@ -18,6 +18,9 @@ int ks_went_well(const OrtApi *ort, OrtStatus *status);
 /* Type and shape of a value, and its data where `constant`. Tensors of up to four axes only. */
 int ks_tensor_of(const OrtApi *ort, const OrtValueInfo *value, int constant, ks_tensor *tensor);
 
+/* Whether a value is in the file, and cannot be given with the inputs. */
+int ks_is_constant(const OrtApi *ort, const OrtValueInfo *value);
+
 /* The node that makes a value, if it is of this type in ONNX's own domain. */
 const OrtNode *ks_producer(const OrtApi *ort, const OrtValueInfo *value, const char *type);
 /* The only node that reads a value which is no output of the graph. */

@@ -20,6 +20,7 @@ void ks_silence(ks_graph *graph, const TfLiteNode *node, int depthwise) {
     const int8_t *first = (const int8_t *)weights->data + (size_t)n * (depthwise ? 1 : products);
     float *scale = &quantization->scale->data[n];
     if (!silent(first, products, depthwise ? (size_t)outputs : 1)) continue;
+    if (!isfinite(in * *scale / out)) continue; /* left to ONNX Runtime: a sum of zero times that is no number */
     const float steps = bias ? (float)bias[n] * (in * *scale / out) : 0; /* of the output; above 255 it is cut off */
     if (bias) bias[n] = 2 * (int32_t)rintf(fminf(fmaxf(steps, -256), 256));
     *scale = 0.5f * out / in;

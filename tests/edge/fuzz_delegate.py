@@ -1,6 +1,6 @@
 """Fuzzes the native delegate: files that LiteRT accepts must give the same bytes with it, without a crash or a hang.
 
-    python tests/edge/fuzz_delegate.py [--seconds 300] [--seed 1] [--first 0] [--runs N] [--keep FOLDER]
+    python tests/edge/fuzz_delegate.py [--seconds 300] [--seed 1] [--first 0] [--runs N] [--kernels NAME] [--keep DIR]
 
 Small networks are changed in structure (mutations.py). Each is loaded and run in a process of its own: by LiteRT alone,
 and if that goes well with the delegate, which takes all layers that it can. Then the input is resized. Case N of a seed
@@ -10,10 +10,6 @@ is always the same; a finding says how to repeat it. With sanitizers: tests/edge
 from __future__ import annotations
 
 import argparse
-import os
-import pickle
-import resource
-import signal
 import time
 import warnings
 from pathlib import Path
@@ -27,13 +23,12 @@ from ai_edge_litert.interpreter import Interpreter  # noqa: E402
 from keras_sparse_edge import native as library  # noqa: E402
 
 from keras_sparse.exporting.tflite_model import Graph, dump, load  # noqa: E402
+from tests.edge.children import ERRORS, child  # noqa: E402
 from tests.edge.mutations import mutate, one  # noqa: E402
 from tests.edge.native import families, interpreter  # noqa: E402
 from tests.edge.test_delegate import densified, inverted_residuals, perceptron, residuals, separable  # noqa: E402
 
-LIMIT = 10  # seconds of processor time of one case
 AWAY = 5  # steps between XNNPACK and the reference kernels at the end of these networks
-ERRORS = (ValueError, RuntimeError)
 TOO_LARGE, NO_FIT = "2^30 bytes", "do not fit each other"
 
 
@@ -81,31 +76,6 @@ def outputs(file, delegate, seed, xnnpack=True):
 def _loaded(file, options):
     Interpreter(model_content=file, experimental_delegates=[library.delegate(threshold=0, **options)])
     return []
-
-
-def child(work, quiet=True):
-    """What `work` returns, in a process of its own; the name of a signal where one ended it."""
-    reader, writer = os.pipe()
-    process = os.fork()
-    if process == 0:
-        os.close(reader)
-        if quiet and "KERAS_SPARSE_NATIVE" not in os.environ:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
-        if "LD_PRELOAD" not in os.environ:
-            resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
-        try:
-            result = work()
-        except (*ERRORS, MemoryError) as error:
-            result = [str(error)]
-        with os.fdopen(writer, "wb") as file:
-            pickle.dump(result, file)
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as file:
-        content = file.read()
-    status = os.waitpid(process, 0)[1]
-    return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else pickle.loads(content)
 
 
 def in_order(graph):
@@ -221,10 +191,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--runs", type=int, default=10**9)
+    parser.add_argument("--kernels", choices=families(), help="an instruction set; by default all by turns")
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    files, names = seeds(), families()
+    files, names = seeds(), [options.kernels] if options.kernels else families()
     end, case, accepted, wrong = time.monotonic() + options.seconds, options.first, 0, 0
     while case < options.first + options.runs and time.monotonic() < end:
         random = np.random.default_rng([options.seed, case])

@@ -66,7 +66,7 @@ static void *work(void *argument) {
   return NULL;
 }
 
-int main(void) {
+int main(int count, char **words) {
   TfLiteTensor tensors[TENSORS];
   ks_claim claims[2];
   pthread_t id[THREADS];
@@ -101,7 +101,9 @@ int main(void) {
   pthread_mutex_init(&plans.lock, NULL);
   plans.graph.context.tensors = tensors, plans.graph.context.tensors_size = TENSORS;
   plans.graph.context.resize_tensor = resize;
-  plans.plan.family = ks_family_for("auto") ? ks_family_for("auto") : ks_family_for("plain");
+  plans.plan.family = ks_family_for(count > 1 ? words[1] : "auto");
+  if (!plans.plan.family && (count < 2 || !strcmp(words[1], "auto"))) plans.plan.family = ks_family_for("plain");
+  if (!plans.plan.family) return 2;
   plans.plan.threads = 2, plans.plan.share = share, plans.plan.channels_first = 1;
   plans.plan.claims = 2, plans.plan.claim = claims, plans.plan.inputs = plans.plan.outputs = 1;
   plans.plan.input = &in, plans.plan.output = &out;

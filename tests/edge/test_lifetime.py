@@ -1,22 +1,20 @@
-"""Delegates and interpreters made and dropped again and again: no memory, thread or file stays.
+"""Delegates, interpreters and sessions made and dropped again and again: no memory, thread or file stays.
 
-KERAS_SPARSE_CYCLES=10000 pytest tests/edge/test_lifetime.py
+KERAS_SPARSE_CYCLES=10000 pytest tests/edge/test_lifetime.py; more with ONNX Runtime and of threads: benchmarks/soak.py
 """
 
 from __future__ import annotations
 
-import gc
 import os
-from pathlib import Path
 
 import pytest
 from keras_sparse_edge import native as library
 
 from .int8_network import Network
+from .lifetimes import CROWD, PROCESS, crowd, figure, sessions, state
 from .native import families, interpreter, run
 
 CYCLES = int(os.environ.get("KERAS_SPARSE_CYCLES", "1000"))
-PROCESS = Path("/proc/self")
 pytestmark = [
     pytest.mark.skipif(not families(), reason="the native library is not built: setup.py build_ext --inplace"),
     pytest.mark.skipif(not PROCESS.exists(), reason="there is no /proc"),
@@ -29,16 +27,6 @@ def network():
     made = Network((1, 64, 64, 32))
     x = made.conv(made.input, 64, (3, 3), zeros=0.3)
     return made.bytes(made.conv(made.depthwise(x), 16))
-
-
-def figure(name):
-    lines = (PROCESS / "status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
-
-
-def state():
-    gc.collect()
-    return figure("VmRSS"), figure("Threads"), len(list((PROCESS / "fd").iterdir()))
 
 
 def cycle(file, kernels, turn):
@@ -61,3 +49,17 @@ def test_nothing_is_left_of_interpreters_and_delegates():
     assert most > before[1]  # there were threads of the pool
     assert after[1:] == before[1:]
     assert after[0] - before[0] < 2048 + CYCLES / 10  # KiB: less than 100 bytes a cycle beside the allocator's unrest
+
+
+def test_nothing_is_left_of_sessions_of_onnx_runtime():
+    before, after, most = sessions(100)
+    assert most > before[1]  # there were threads of sessions
+    assert after[1:] == before[1:]
+    assert after[0] - before[0] < 4096  # KiB
+
+
+def test_many_threads_with_interpreters_of_one_delegate():
+    before = state()[1:]
+    made, wrong = crowd(seconds=3)
+    assert wrong == [] and made > CROWD
+    assert state()[1:] == before

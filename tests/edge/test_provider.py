@@ -241,6 +241,24 @@ def test_an_unknown_option_is_an_error(options, message):
         provider.session_options(**options)
 
 
+def test_options_that_are_given_twice_have_the_provider_once():
+    given = onnxruntime.SessionOptions()
+    for _ in range(2):
+        assert provider.session_options(given) is given
+    assert onnxruntime.InferenceSession(separable(0.8), given).get_providers()[0] == provider.NAME
+    given = provider.session_options(threads=2, threshold=0.5)
+    assert provider.session_options(given, threshold=0.5) is given  # two threads, as they say now
+    assert onnxruntime.InferenceSession(separable(0.8), given).get_providers()[0] == provider.NAME
+
+
+def test_options_that_are_given_twice_are_not_changed():
+    given = provider.session_options(threads=2)
+    message = r"have the provider already, with threads=2: .* Received: kernels=plain, threads=3"
+    with pytest.raises(ValueError, match=message):
+        provider.session_options(given, threads=3, kernels="plain")
+    assert given.intra_op_num_threads == 2
+
+
 def test_options_of_another_kind_are_an_error():
     with pytest.raises(TypeError, match="Received: int"):
         provider.session_options(3)

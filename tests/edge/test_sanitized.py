@@ -10,9 +10,10 @@ import sys
 import pytest
 
 from .building import ROOT, build, library, sanitized
-from .native import native
+from .native import families, native
 
 HERE = ROOT / "tests" / "edge"
+KERNELS = ["auto", *({"avx2"} & {*families()})]  # the first are others where a processor has VNNI
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif("KERAS_SPARSE_NATIVE" in os.environ, reason="the library has sanitizers already"),
@@ -48,13 +49,16 @@ def test_the_tests_of_the_provider(environment):
     assert " passed" in said and " failed" not in said
 
 
-def test_a_part_of_the_fuzzer(environment):
-    said = ran([sys.executable, HERE / "fuzz_delegate.py", "--runs", 300, "--seconds", 15], environment)
-    assert ", 0 findings" in said
+@pytest.mark.parametrize("fuzzer", ["fuzz_delegate.py", "fuzz_provider.py"])
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_a_part_of_the_fuzzers(environment, fuzzer, kernels):
+    words = [*(["--kernels", kernels] if kernels != "auto" else []), "--runs", 300, "--seconds", 15]
+    assert ", 0 findings" in ran([sys.executable, HERE / fuzzer, *words], environment)
 
 
+@pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("name", ["threads", "runs"])
-def test_plans_in_several_threads(tmp_path, name):
+def test_plans_in_several_threads(tmp_path, name, kernels):
     """ThreadSanitizer: several interpreters with one pool and with pools of their own, made and freed all the time; and
     several runs of one partition in ONNX Runtime, of changing batches."""
     options = ("-fsanitize=thread", "-O1")
@@ -63,7 +67,7 @@ def test_plans_in_several_threads(tmp_path, name):
     words = [shutil.which("setarch"), "-R"] if shutil.which("setarch") else []
     if words and subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
         words = []
-    done = subprocess.run([*words, program], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*words, program, kernels], capture_output=True, text=True, timeout=120, check=False)
     if "unexpected memory mapping" in done.stderr:
         pytest.skip("ThreadSanitizer does not run on this kernel")
     assert done.returncode == 0 and "WARNING" not in done.stderr, done.stdout + done.stderr[-3000:]

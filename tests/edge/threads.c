@@ -21,6 +21,7 @@ static ints image = {{4}, {1, SIDE, SIDE, CHANNELS}}, kernel = {{4}, {CHANNELS, 
 static floats one = {{1}, {0.02f}};
 static TfLiteAffineQuantization affine = {&one.array, &zero.array, 0};
 static int8_t weights[CHANNELS * CHANNELS];
+static const ks_family *family;
 
 typedef struct {
   ks_pool *pool;
@@ -64,8 +65,7 @@ static void *run(void *argument) {
                                  .stride_x = 1};
     ks_plan plan;
     memset(&plan, 0, sizeof plan);
-    plan.family = ks_family_for("auto"), plan.pool = w->shared ? w->pool : ks_pool_new(), plan.threads = 1 + round % 3;
-    if (!plan.family) plan.family = ks_family_for("plain");
+    plan.family = family, plan.pool = w->shared ? w->pool : ks_pool_new(), plan.threads = 1 + round % 3;
     plan.claims = 2, plan.claim = claims, plan.inputs = plan.outputs = 1, plan.input = &in, plan.output = &out;
     if (ks_plan_prepare(&plan, &context)) w->wrong++;
     plan.work = 10 * KS_LITTLE; /* worth several threads */
@@ -79,7 +79,10 @@ static void *run(void *argument) {
   return NULL;
 }
 
-int main(void) {
+int main(int count, char **words) {
+  family = ks_family_for(count > 1 ? words[1] : "auto");
+  if (!family && (count < 2 || !strcmp(words[1], "auto"))) family = ks_family_for("plain");
+  if (!family) return 2;
   ks_pool *pool = ks_pool_new();
   pthread_t id[THREADS];
   work all[THREADS];
