@@ -157,11 +157,11 @@ class TestDemo:
     @pytest.fixture(autouse=True)
     def no_training(self, monkeypatch):
         """The demo itself is tested by `demo/test_run.py`."""
-        self.asked = []
+        self.asked, self.failures = [], ()
 
         def fake(options, console):
             self.asked.append(options)
-            return SimpleNamespace(judged=not options.quick, holds=False)
+            return SimpleNamespace(judged=not options.quick, holds=False, failures=self.failures)
 
         monkeypatch.setattr(run, "run", fake)
         monkeypatch.setattr(summary, "show", lambda results, console: None)
@@ -175,6 +175,11 @@ class TestDemo:
     @pytest.mark.parametrize(("words", "code"), [([], 0), (["--strict"], 1), (["--strict", "--quick"], 0)])
     def test_a_missed_bar_is_an_error_only_if_asked_for(self, words, code):
         assert call("demo", *words).code == code
+
+    @pytest.mark.parametrize("words", [[], ["--strict"], ["--quick"]])
+    def test_what_failed_has_an_exit_code_of_its_own(self, words):
+        self.failures = ("a.onnx",)
+        assert call("demo", *words).code == 3
 
 
 # What is typed, with {} for the folder; the exit code; and what the one line says.

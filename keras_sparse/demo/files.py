@@ -1,13 +1,15 @@
 """The demo's files: exported, run on the whole test set in their runtimes, and timed."""
 
+import gzip
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
 from keras_sparse_edge.native import available
 
 import keras_sparse as ks
-from keras_sparse.demo.results import FileResult, KernelResult, NativeResult
+from keras_sparse.demo.results import BASELINE, FILES, NATIVE, NATIVE_KERNELS, FileResult, KernelResult, NativeResult
 from keras_sparse.runtime import isolated
 
 SAMPLES = 256
@@ -40,72 +42,95 @@ def keras_correct(model, images):
     return correct(model.predict(images.x_test, batch_size=1000, verbose=0), images.y_test)
 
 
-def sources(dense, sparse, images, steps):
-    """The four files, from the dense float model, its int8 form by calibration, and the trained sparse int8 model."""
-    calibrated = ks.calibrate(dense, images.x_train[:SAMPLES])
-    models = {"dense float": dense, "dense int8": calibrated, "sparse int8": sparse}
+def sources(dense, sparse, images, steps, folder, attempts):
+    """The files to be made, from the dense float model, its int8 form by calibration, and the trained sparse int8 one.
+
+    Where calibration fails, its file is left out.
+    """
+    models = {"dense float": dense, "sparse int8": sparse}
+    for name, file in FILES:
+        if name == "dense int8":
+            with attempts(file, folder / file):
+                models[name] = ks.calibrate(dense, images.x_train[:SAMPLES])
     right = {}
     for name, model in models.items():
         right[name] = keras_correct(model, images)
         steps.line(f"{name}: {100 * right[name] / len(images.y_test):.2f} % in Keras")
-    named = (
-        ("dense float", "dense_float.tflite"),
-        ("dense int8", "dense_int8.tflite"),
-        ("sparse int8", "sparse_int8.tflite"),
-        ("sparse int8", "sparse_int8.onnx"),
-    )
-    return [Source(name, file, models[name], right[name]) for name, file in named]
+    return [Source(name, file, models[name], right[name]) for name, file in FILES if name in models]
 
 
-def export(sources, folder, images, steps):
-    """Writes the files, verified; returns an `Artifact` for each."""
-    artifacts = []
-    for source in sources:
-        artifacts.append(ks.export(source.model, folder / source.file, samples=images.x_train[:SAMPLES]))
-        checks = artifacts[-1].report.verification
-        ways = ", ".join(f"{each.runtime} off by {each.rms:.2g} of {each.rms_tolerance:.2g} allowed" for each in checks)
-        steps.line(f"{source.file}: verified ({ways})")
-    return artifacts
+def export(sources, folder, images, steps, attempts):
+    """Writes the files, verified; returns `[(source, artifact)]` of those that could be made."""
+    made = []
+    with steps.bar("exporting, file", len(sources)) as show:
+        for number, source in enumerate(sources):
+            show(number, source.file)
+            with attempts(source.file, folder / source.file):
+                artifact = ks.export(source.model, folder / source.file, samples=images.x_train[:SAMPLES])
+                made.append((source, artifact))
+                checks = artifact.report.verification
+                ways = ", ".join(f"{c.runtime} off by {c.rms:.2g} of {c.rms_tolerance:.2g} allowed" for c in checks)
+                steps.line(f"{source.file}: verified ({ways})")
+    return made
 
 
-def run(sources, artifacts, images, rounds, steps):
-    """A `FileResult` for each file: run on the whole test set, then all timed against each other, in turns."""
-    right = []
-    for source, artifact in zip(sources, artifacts, strict=True):
-        (scores,) = isolated.run(artifact.path, [images.x_test])
-        right.append(correct(scores, images.y_test))
-        accuracy = 100 * right[-1] / len(scores)
-        steps.line(f"{source.file}: {accuracy:.2f} % of {len(scores):,} images in {RUNTIMES[artifact.target]}")
-    with steps.bar("timing, round", rounds) as show:
-        timed = ks.benchmark(artifacts, rounds=rounds, progress=show, native=False)
+def run(made, images, rounds, steps, attempts):
+    """A `FileResult` for each file of `[(source, artifact)]` that runs: on the whole test set, then all timed against
+    each other, in turns."""
+    right = {}
+    with steps.bar("testing, file", len(made)) as show:
+        for number, (source, artifact) in enumerate(made):
+            show(number, source.file)
+            with attempts(source.file):
+                (scores,) = isolated.run(artifact.path, [images.x_test])
+                right[source.file] = correct(scores, images.y_test)
+                accuracy = 100 * right[source.file] / len(scores)
+                steps.line(f"{source.file}: {accuracy:.2f} % of {len(scores):,} images in {RUNTIMES[artifact.target]}")
+    ran = [(source, artifact) for source, artifact in made if source.file in right]
+    latencies = {}
+    if ran:
+        with attempts("latency"), steps.bar("timing, round", rounds) as show:
+            timed = ks.benchmark([artifact for _, artifact in ran], rounds=rounds, progress=show, native=False)
+            latencies = {Path(each.path).name: (each.latency, each.speedup) for each in timed.files}
     return [
         FileResult(
             source.name,
             source.file,
             RUNTIMES[artifact.target],
-            n,
+            right[source.file],
             source.correct,
             len(images.y_test),
-            times.bytes,
-            times.bytes_gzip,
-            times.latency,
-            times.speedup,
+            artifact.path.stat().st_size,
+            len(gzip.compress(artifact.path.read_bytes(), 9, mtime=0)),
+            *latencies.get(source.file, (None, None)),
         )
-        for source, artifact, n, times in zip(sources, artifacts, right, timed.files, strict=True)
+        for source, artifact in ran
     ]
 
 
-def native(dense, sparse, images, rounds, steps):
-    """A `NativeResult` for the sparse `.tflite` file against the dense int8 one, or `None` where no kernels are."""
+def native(artifacts, images, rounds, steps, attempts):
+    """A `NativeResult` for the sparse `.tflite` file against the dense int8 one; `None` where no kernels are, or one of
+    the two files is missing, or fails.
+
+    Args:
+        artifacts: {file: `Artifact`} of the files that were made.
+    """
     if not available():
         steps.line("No native INT8 kernels here: the library was not built, or not for this processor")
         return None
-    alone, scores = (isolated.run(sparse.path, [images.x_test], engine=engine)[0] for engine in (None, "native"))
-    with steps.bar("timing with the native kernels, round", rounds) as show:
-        timed = ks.benchmark([dense, sparse], rounds=rounds, progress=show, native=True).files[1]
-    equal = int(np.count_nonzero((scores == alone).all(1)))
-    steps.line(f"{sparse.path.name} with ks.delegate(): {timed.speedup:.2f}x as fast as {dense.path.name}")
-    return NativeResult(sparse.path.name, dense.path.name, timed.latency, timed.speedup, equal, len(scores))
+    missing = [file for file in (NATIVE, BASELINE) if file not in artifacts]
+    if missing:
+        attempts.add(NATIVE_KERNELS, f"they need {' and '.join(missing)}, which could not be made")
+        return None
+    sparse, dense = artifacts[NATIVE], artifacts[BASELINE]
+    with attempts(NATIVE_KERNELS):
+        alone, scores = (isolated.run(sparse.path, [images.x_test], engine=engine)[0] for engine in (None, "native"))
+        with steps.bar("timing with the native kernels, round", rounds) as show:
+            timed = ks.benchmark([dense, sparse], rounds=rounds, progress=show, native=True).files[1]
+        equal = int(np.count_nonzero((scores == alone).all(1)))
+        steps.line(f"{sparse.path.name} with ks.delegate(): {timed.speedup:.2f}x as fast as {dense.path.name}")
+        return NativeResult(NATIVE, BASELINE, timed.latency, timed.speedup, equal, len(scores))
+    return None
 
 
 def kernels(artifacts, pruned):

@@ -4,7 +4,7 @@ import contextlib
 import time
 
 import keras
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 INTERVAL = 5.0
 """Seconds between the lines of a bar that is not on a terminal."""
@@ -33,6 +33,8 @@ class Steps:
             TextColumn("  {task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
@@ -44,12 +46,33 @@ class Steps:
 class _Lines:
     def __init__(self, line, label, total):
         self.line, self.label, self.total = line, label, total
-        self.last = time.monotonic()
+        self.started = self.last = time.monotonic()
 
     def __call__(self, done, note=""):
-        if time.monotonic() - self.last >= INTERVAL:
-            self.line(f"{self.label} {done}/{self.total} {note}".rstrip())
-            self.last = time.monotonic()
+        now = time.monotonic()
+        if now - self.last >= INTERVAL:
+            self.last = now
+            self.line(
+                f"{self.label} {done}/{self.total} {note}".rstrip() + f" ({left(now - self.started, done, self.total)})"
+            )
+
+
+def left(elapsed, done, total):
+    """How long it took, and is about to take, at the speed up to now; not said before anything is done.
+
+    >>> left(30, 1, 4), left(3, 0, 4)
+    ('0:30, about 1:30 left', '0:03')
+    """
+    return clock(elapsed) + (f", about {clock(elapsed * (total - done) / done)} left" if done else "")
+
+
+def clock(seconds):
+    """
+    >>> clock(8), clock(83.5), clock(3600)
+    ('0:08', '1:24', '60:00')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
 
 
 class FitProgress(keras.callbacks.Callback):
@@ -60,12 +83,12 @@ class FitProgress(keras.callbacks.Callback):
         self.steps, self.bars = steps, contextlib.ExitStack()
 
     def on_train_begin(self, logs=None):
-        self.seen, self.epoch, self.note = 0, 0, ""
+        self.seen, self.epoch, self.note, self.began = 0, 0, "", time.monotonic()
         total = self.params["steps"] * self.params["epochs"]
         self.show = self.bars.enter_context(self.steps.bar("step", total))
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch, self.started = epoch, time.monotonic()
+        self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
         self.seen = self.epoch * self.params["steps"] + batch + 1
@@ -82,7 +105,7 @@ class FitProgress(keras.callbacks.Callback):
         self.steps.line(
             f"epoch {epoch + 1:2}/{self.params['epochs']}: loss {logs['loss']:.3f}, "
             f"accuracy {100 * logs['accuracy']:.2f} %, on the test set {100 * logs['val_accuracy']:.2f} %{sparsity}, "
-            f"{time.monotonic() - self.started:.1f} s"
+            f"{left(time.monotonic() - self.began, epoch + 1, self.params['epochs'])}"
         )
 
     def on_train_end(self, logs=None):

@@ -10,11 +10,25 @@ LOSS = 1.0
 DEVIATION = 0.1
 """Points of accuracy between a file and the Keras model that it came from."""
 
+FILES = (
+    ("dense float", "dense_float.tflite"),
+    ("dense int8", "dense_int8.tflite"),
+    ("sparse int8", "sparse_int8.tflite"),
+    ("sparse int8", "sparse_int8.onnx"),
+)
+"""The files that are made, with the names of their models."""
+
+NATIVE, BASELINE = "sparse_int8.tflite", "dense_int8.tflite"
+"""The file that is run with the native kernels too, and what it is held against."""
+
+NATIVE_KERNELS = "native kernels"
+NO_FIGURE = "no figure, for a step failed"
+
 
 @dataclass(frozen=True)
 class FileResult:
     """One file: accuracy on the whole test set in its runtime, and that of the Keras model it came from; bytes;
-    median seconds per image, and how many times faster than the first file."""
+    median seconds per image, and how many times faster than the first file, `None` where timing failed."""
 
     name: str
     file: str
@@ -24,8 +38,8 @@ class FileResult:
     images: int
     bytes: int
     bytes_gzip: int
-    latency: float
-    speedup: float
+    latency: float | None
+    speedup: float | None
 
     @property
     def accuracy(self):
@@ -68,8 +82,8 @@ class Bar:
     holds: bool
 
 
-def bars(files, kernels, dense_correct, sparsity, native=None):
-    """The bars, each against what was measured.
+def bars(files, kernels, dense_correct, sparsity, native=None, missing=()):
+    """The bars, each against what was measured; one without a figure does not hold.
 
     Args:
         files: `FileResult`s; those whose name begins with "sparse" are held against the baseline.
@@ -77,30 +91,46 @@ def bars(files, kernels, dense_correct, sparsity, native=None):
         dense_correct: test images that the dense float Keras model has right.
         sparsity: the fraction of zeros that every pruned kernel has to have.
         native: a `NativeResult`, where there are native kernels.
+        missing: names of files, and `NATIVE_KERNELS`, that have no result because they failed.
     """
+    results = {each.file: each for each in files}
+    known = [(each.name, each.file) for each in files]
+    known += [(name, file) for name, file in FILES if file in missing and file not in results]
+    sparse = [file for name, file in known if name.startswith("sparse")]
     found = []
-    for each in files:
-        if each.name.startswith("sparse"):
-            lost = 100 * (dense_correct - each.correct) / each.images
-            text = f"{each.file} within {LOSS:.1f} point of the dense float model"
-            said = f"{abs(lost):.2f} points {'below' if lost >= 0 else 'above'}"
-            found.append(Bar(text, said, _within(lost, LOSS)))
-    for each in files:
-        gap = 100 * (each.correct - each.keras_correct) / each.images
-        text = f"{each.file} within {DEVIATION} point of its Keras model"
+    for file in sparse:
+        text = f"{file} within {LOSS:.1f} point of the dense float model"
+        if file not in results:
+            found.append(Bar(text, NO_FIGURE, False))
+            continue
+        lost = 100 * (dense_correct - results[file].correct) / results[file].images
+        said = f"{abs(lost):.2f} points {'below' if lost >= 0 else 'above'}"
+        found.append(Bar(text, said, _within(lost, LOSS)))
+    for _, file in known:
+        text = f"{file} within {DEVIATION} point of its Keras model"
+        if file not in results:
+            found.append(Bar(text, NO_FIGURE, False))
+            continue
+        gap = 100 * (results[file].correct - results[file].keras_correct) / results[file].images
         found.append(Bar(text, f"{gap:+.2f} points", _within(abs(gap), DEVIATION)))
     pruned = [each for each in kernels if each.pruned]
-    for file in pruned[0].zeros if pruned else ():
-        right = [each for each in pruned if each.zeros[file] == round(sparsity * each.size)]
+    counted = list(pruned[0].zeros) if pruned else []
+    for file in [*counted, *(file for file in sparse if file not in counted)]:
         text = f"{file}: every pruned layer exactly {tables.percent(sparsity, 0)} zeros"
+        if file not in counted:
+            found.append(Bar(text, NO_FIGURE, False))
+            continue
+        right = [each for each in pruned if each.zeros[file] == round(sparsity * each.size)]
         wrong = ", ".join(f"{each.name} has {each.zeros[file]} of {each.size}" for each in pruned if each not in right)
         said = f"{len(right)} of {len(pruned)} layers" + (f"; {wrong}" if wrong else "")
         found.append(Bar(text, said, len(right) == len(pruned)))
-    if native is not None:
-        text = f"{native.file}: native kernels equal to LiteRT bit for bit"
-        found.append(Bar(text, f"{native.equal:,} of {native.images:,} images", native.equal == native.images))
-        text = f"{native.file}: faster than {native.baseline} with native kernels"
-        found.append(Bar(text, f"{native.speedup:.2f}x", native.speedup > 1))
+    if native is not None or NATIVE_KERNELS in missing:
+        equal, faster = (NO_FIGURE, False), (NO_FIGURE, False)
+        if native is not None:
+            equal = f"{native.equal:,} of {native.images:,} images", native.equal == native.images
+            faster = f"{native.speedup:.2f}x", native.speedup > 1
+        found.append(Bar(f"{NATIVE}: native kernels equal to LiteRT bit for bit", *equal))
+        found.append(Bar(f"{NATIVE}: faster than {BASELINE} with native kernels", *faster))
     return found
 
 

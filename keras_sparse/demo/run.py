@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_sparse.atomic import write_atomically
 from keras_sparse.demo import data, files, results, training
+from keras_sparse.demo.attempts import Attempts, Failure
 from keras_sparse.demo.machine import machine
 from keras_sparse.demo.progress import Steps
 from keras_sparse.exporting.bundle import write_bundle
@@ -21,6 +22,18 @@ from keras_sparse.versions import versions
 
 EXAMPLES = 5
 """Raw test images in `example_input.npy`."""
+
+EPOCHS = 4
+"""Of each of the two fits."""
+
+SECONDS_PER_IMAGE, CORES_USED = 0.002, 4
+"""Seconds of one core that an epoch takes for each image, and cores that shorten it."""
+
+OLDER = 2.5
+"""How many times as long an older processor takes."""
+
+SECONDS_BESIDE = 40
+"""Seconds of everything but training and timing."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class Options:
     def settled(self):
         """The same with every figure that `quick` and defaults decide."""
         if not self.quick:
-            return replace(self, epochs=self.epochs or 12)
+            return replace(self, epochs=self.epochs or EPOCHS)
         return replace(self, epochs=self.epochs or 3, rounds=20, train=2560, test=400)
 
     @property
@@ -73,6 +86,8 @@ class Results:
     kernels: tuple[results.KernelResult, ...]
     native: results.NativeResult | None
     bars: tuple[results.Bar, ...]
+    failures: tuple[Failure, ...]
+    dense_correct: int
     quantize_begin: int
     recipe: dict
     seconds: float
@@ -85,6 +100,12 @@ class Results:
     @property
     def holds(self):
         return all(bar.holds for bar in self.bars)
+
+    @property
+    def failed(self):
+        """The files that have no figures, for they could not be made or run."""
+        known, failed = {each.file for each in self.files}, {each.what for each in self.failures}
+        return [file for _, file in results.FILES if file in failed and file not in known]
 
     def to_dict(self):
         return {
@@ -103,6 +124,9 @@ class Results:
             "kernels": [asdict(each) for each in self.kernels],
             "native": asdict(self.native) if self.native else None,
             "bars": [asdict(bar) for bar in self.bars],
+            "failed": self.failed,
+            "failures": [asdict(each) for each in self.failures],
+            "baseline": self.dense_correct / self.images["test"],
             "quantize_begin": self.quantize_begin,
             "recipe": self.recipe,
             "versions": versions(),
@@ -111,16 +135,21 @@ class Results:
 
 
 def run(options, console):
-    """Does it all, says what it does on `console`, and returns `Results`; what it wrote is in `options.out`."""
+    """Does it all, says what it does on `console`, and returns `Results`; what it wrote is in `options.out`.
+
+    What fails after the training is in `Results.failures`, and the rest is done without it.
+    """
     options, started = options.settled(), time.monotonic()
     out = options.out
     out.mkdir(parents=True, exist_ok=True)
     steps = Steps(console, 7)
+    attempts = Attempts(steps)
     steps.step("Data: Fashion-MNIST")
     dataset = data.load(options.data)
     images = training.Images.of(dataset, options.train, options.test)
     steps.line(f"Source: {dataset.source}")
     steps.line(f"Used: {len(images.x_train):,} for training, {len(images.x_test):,} for testing")
+    steps.line(expected(len(images.x_train), options.epochs, options.rounds, machine()["cores"]))
     rules = training.recipe(images.steps * options.epochs)
     rules.save(out / "recipe.yaml")  # before all the training, it shows whether the folder can be written to
     keras.utils.set_random_seed(options.seed)
@@ -135,22 +164,28 @@ def run(options, console):
     sparse.save(out / "sparse_int8.keras")
 
     steps.step("Export, each file verified against its Keras model")
-    sources = files.sources(dense, sparse, images, steps)
-    artifacts = files.export(sources, out, images, steps)
+    sources = files.sources(dense, sparse, images, steps, out, attempts)
+    made = files.export(sources, out, images, steps, attempts)
+    artifacts = {source.file: artifact for source, artifact in made}
 
     steps.step("Every file in its runtime: the whole test set, then latency")
-    measured = files.run(sources, artifacts, images, options.rounds, steps)
-    native = files.native(artifacts[1], artifacts[2], images, options.rounds, steps)
+    measured = files.run(made, images, options.rounds, steps, attempts)
+    native = files.native(artifacts, images, options.rounds, steps, attempts)
 
     steps.step("Zeros, counted in the exported buffers")
-    held = [artifact for source, artifact in zip(sources, artifacts, strict=True) if source.model is sparse]
-    kernels = files.kernels(held, sparse_fit.pruned)
+    kernels = []
+    held = [artifact for source, artifact in made if source.model is sparse]
+    if held:
+        with attempts("zeros of the sparse files"):
+            kernels = files.kernels(held, sparse_fit.pruned)
     for each in kernels:
         if each.pruned:
             counts = ", ".join(f"{zeros:,} in {file}" for file, zeros in each.zeros.items())
             steps.line(f"{each.name}: {counts}, of {each.size:,}")
 
     steps.step("Edge bundle and report")
+    dense_correct = sources[0].correct
+    missing = [each.what for each in attempts.failures]
     found = Results(
         options,
         dataset.source,
@@ -159,23 +194,46 @@ def run(options, console):
         tuple(measured),
         tuple(kernels),
         native,
-        tuple(results.bars(measured, kernels, sources[0].correct, training.SPARSITY, native)),
+        tuple(results.bars(measured, kernels, dense_correct, training.SPARSITY, native, missing)),
+        tuple(attempts.failures),
+        dense_correct,
         round(rules.quantize.begin * sparse_fit.steps),
         rules.to_dict(),
         time.monotonic() - started,
         datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    _bundle(out / "model.ksb", out / measured[2].file, found, dataset.labels)
-    write_atomically(out / "example_input.npy", _npy(dataset.x_test[:EXAMPLES]))
-    content = found.to_dict()
-    write_atomically(out / "report.json", f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode())
-    write_atomically(out / "report.html", html.page(content, (out / "recipe.yaml").read_text()).encode())
-    return found
+    with attempts("model.ksb", out / "model.ksb"):
+        _bundle(out / "model.ksb", out / results.NATIVE, found, dataset.labels)
+    with attempts("example_input.npy", out / "example_input.npy"):
+        write_atomically(out / "example_input.npy", _npy(dataset.x_test[:EXAMPLES]))
+    found = replace(found, failures=tuple(attempts.failures))
+    with attempts("report.html", out / "report.html"):
+        page = html.page(found.to_dict(), (out / "recipe.yaml").read_text())
+        write_atomically(out / "report.html", page.encode())
+    found = replace(found, failures=tuple(attempts.failures))
+    with attempts("report.json", out / "report.json"):
+        content = json.dumps(found.to_dict(), indent=2, allow_nan=False)
+        write_atomically(out / "report.json", f"{content}\n".encode())
+    return replace(found, failures=tuple(attempts.failures))
+
+
+def expected(train, epochs, rounds, cores):
+    """How long it takes about, in words: from processors with AVX2 of some years ago to those with half their speed.
+
+    >>> expected(10_000, 4, 200, 2)
+    'Takes about 2 to 6 minutes on 2 cores; each epoch then says what is left of its fit'
+    """
+    seconds = 2 * epochs * train * SECONDS_PER_IMAGE / min(cores, CORES_USED) + SECONDS_BESIDE + 0.1 * rounds
+    least, most = max(1, round(seconds / 60)), max(2, round(OLDER * seconds / 60))
+    shown = f"{cores} core" + "s" * (cores != 1)
+    return f"Takes about {least} to {most} minutes on {shown}; each epoch then says what is left of its fit"
 
 
 def _bundle(path, model, found, labels):
-    result = next(each for each in found.files if each.file == model.name)
-    pruned = [each for each in found.kernels if each.pruned]
+    result = next((each for each in found.files if each.file == model.name), None)
+    pruned = [each for each in found.kernels if each.pruned and model.name in each.zeros]
+    if result is None or not pruned:
+        raise RuntimeError(f"it needs {model.name}, its accuracy and its zeros, one of which failed")
     zeros, size = sum(each.zeros[model.name] for each in pruned), sum(each.size for each in pruned)
     write_bundle(
         path,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from keras_sparse.demo.results import NATIVE_KERNELS
 from keras_sparse.report import tables
 
 WRITTEN = {
@@ -37,11 +38,12 @@ def table(results):
             tables.percent(each.keras_accuracy),
             tables.size(each.bytes),
             tables.size(each.bytes_gzip),
-            f"{each.latency * 1e6:.1f}",
-            f"{each.speedup:.2f}x",
+            "-" if each.latency is None else f"{each.latency * 1e6:.1f}",
+            "-" if each.speedup is None else f"{each.speedup:.2f}x",
         )
         for each in results.files
     ]
+    rows += [(file, "failed", *["-"] * 5) for file in results.failed]
     columns = ["file", "accuracy>", "Keras model>", "size>", "gzipped>", "median us>", "speed-up>"]
     return tables.build(None, columns, rows)
 
@@ -51,6 +53,8 @@ def show(results, console):
     console.print()
     console.print(table(results) if console.is_terminal else tables.render(table(results)), soft_wrap=True)
     options = results.options
+    for each in results.failures:
+        console.print(f"[bold red]FAILED[/bold red] {escape(f'{each.what}: {each.why}')}", soft_wrap=True)
 
     def say(text):
         console.print(text, soft_wrap=True, markup=False)
@@ -62,7 +66,7 @@ def show(results, console):
             f"With the native INT8 kernels (ks.delegate()) {each.file} takes {each.latency * 1e6:.1f} us, "
             f"{each.speedup:.2f}x as fast as {each.baseline}."
         )
-    else:
+    elif not any(each.what == NATIVE_KERNELS for each in results.failures):
         say("Without the native INT8 kernels: there are none here.")
     say("The sparse model starts from the trained baseline and trains for as many epochs again.")
     console.print("\n[bold]Bars[/bold]")
@@ -72,10 +76,14 @@ def show(results, console):
         mark = "[green]pass[/green]" if bar.holds else "[bold red]MISS[/bold red]"
         console.print(f"  {mark}  {escape(f'{bar.text}: {bar.measured}')}", soft_wrap=True)
     console.print(f"\n[bold]Written to {escape(str(options.out))}[/bold]", soft_wrap=True)
+    failed = {each.what for each in results.failures}
     for name, what in WRITTEN.items():
-        say(f"  {name:20} {tables.size((options.out / name).stat().st_size):>9}  {what}")
-    console.print("\n[bold]Next[/bold]")
-    say(f"  {runner_command(options.out)}")
+        path = options.out / name
+        size = tables.size(path.stat().st_size) if path.is_file() else "not made"
+        say(f"  {name:20} {size:>9}  {'FAILED, see above' if name in failed else what}")
+    if "model.ksb" not in failed and "example_input.npy" not in failed:
+        console.print("\n[bold]Next[/bold]")
+        say(f"  {runner_command(options.out)}")
     say(f"\n{results.seconds:.0f} s in all. Again: {options.command}")
 
 

@@ -48,7 +48,8 @@ class ActivationRange(keras.layers.Layer):
             self._learn(inputs, site)
         low, high = self.limits()
         quantizing = ops.logical_and(self.active > 0, self.started)
-        return ops.where(quantizing, quantize_activation(inputs, low, high), inputs)
+        # A branch, not `where`: activations are large, and `where` reads them more often than all else here does.
+        return ops.cond(quantizing, lambda: quantize_activation(inputs, low, high), lambda: inputs)
 
     def limits(self):
         """`(low, high)` of the union of all sites, held apart."""
@@ -56,13 +57,17 @@ class ActivationRange(keras.layers.Layer):
         return low, ops.maximum(high, low + NARROWEST)
 
     def _learn(self, inputs, site):
-        values = ops.cast(ops.stop_gradient(inputs), "float32")
+        def reach():
+            values = ops.cast(ops.stop_gradient(inputs), "float32")
+            return ops.minimum(ops.min(values), 0.0), ops.maximum(ops.max(values), 0.0)
+
+        def nothing():
+            return ops.zeros((), "float32"), ops.zeros((), "float32")
+
+        lowest, highest = ops.cond(self.learning > 0, reach, nothing)
         here = ops.one_hot(site, self.sites) * self.learning > 0
         momentum = ops.where(self.batches > 0, self.momentum, 0.0)
-        for variable, seen in (
-            (self.low, ops.minimum(ops.min(values), 0.0)),
-            (self.high, ops.maximum(ops.max(values), 0.0)),
-        ):
+        for variable, seen in ((self.low, lowest), (self.high, highest)):
             variable.assign(ops.where(here, momentum * variable + (1.0 - momentum) * seen, variable))
         self.batches.assign_add(ops.cast(here, "float32"))
 

@@ -32,15 +32,17 @@ class QuantizedWeights(keras.layers.Wrapper):
             raise ValueError(f"Layer {self.layer.name!r} ({type(self.layer).__name__}) has no kernel to quantize.")
 
     def call(self, inputs, **kwargs):
-        substitutes = [
-            (kernel, ops.where(self.active > 0, quantize_kernel(kernel, axes), ops.convert_to_tensor(kernel)))
-            for kernel, axes in self._kernels
-        ]
+        substitutes = [(kernel, self._on_grid(kernel, axes)) for kernel, axes in self._kernels]
         with keras.StatelessScope(state_mapping=substitutes, collect_losses=True) as scope:
             outputs = self.layer(inputs, **kwargs)
         for loss in scope.losses:
             self.add_loss(loss)
         return outputs
+
+    def _on_grid(self, kernel, channel_axes):
+        """The kernel on its grid, as a tensor; as it is while this is off, which then costs nothing."""
+        weights = ops.convert_to_tensor(kernel)
+        return ops.cond(self.active > 0, lambda: quantize_kernel(weights, channel_axes), lambda: weights)
 
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)

@@ -31,7 +31,7 @@ def test_steps_are_numbered_and_lines_are_not_wrapped_or_read_as_markup() -> Non
 
 
 def test_without_a_terminal_a_bar_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter([0.0, 1.0, 6.0, 6.0, 7.0, 12.0, 12.0])
+    now = iter([0.0, 1.0, 6.0, 7.0, 12.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     shown = steps()
     with shown.bar("round", 9) as show:
@@ -39,7 +39,7 @@ def test_without_a_terminal_a_bar_is_a_line_now_and_then(monkeypatch: pytest.Mon
         show(2, "note")
         show(3)
         show(4)
-    assert said(shown) == "  round 2/9 note\n  round 4/9\n"
+    assert said(shown) == "  round 2/9 note (0:06, about 0:21 left)\n  round 4/9 (0:12, about 0:15 left)\n"
 
 
 def test_on_a_terminal_it_is_a_bar() -> None:
@@ -60,3 +60,4 @@ def test_fit_progress_has_a_line_for_each_epoch(terminal: bool) -> None:
     lines = [line for line in said(shown).splitlines() if "epoch" in line]
     assert len(lines) == 2
     assert "epoch  1/2: loss " in lines[0] and "on the test set" in lines[0] and "zeros" not in lines[0]
+    assert ", about 0:0" in lines[0] and lines[0].endswith(" left") and lines[1].endswith("about 0:00 left")

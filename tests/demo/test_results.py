@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keras_sparse.demo.results import FileResult, KernelResult, NativeResult, bars
+from keras_sparse.demo.results import FILES, NATIVE_KERNELS, FileResult, KernelResult, NativeResult, bars
 
 
 def result(correct: int, keras_correct: int = 900, name: str = "sparse int8", images: int = 1000) -> FileResult:
@@ -64,3 +64,26 @@ def test_native_kernels_have_to_be_faster_and_equal(speedup: float, equal: int, 
     found = bars([], [], 900, 0.8, NativeResult("a.tflite", "b.tflite", 1e-6, speedup, equal, 1000))
     assert [each.holds for each in found] == holds
     assert [each.measured for each in found] == [f"{equal:,} of 1,000 images", f"{speedup:.2f}x"]
+
+
+def test_a_bar_without_a_figure_does_not_hold() -> None:
+    made = [result(900), FileResult("dense int8", "dense_int8.tflite", "LiteRT", 9, 9, 10, 1, 1, None, None)]
+    kernels = [KernelResult("pw1/kernel", 10, True, {"sparse int8.tflite": 8})]
+    whole = [each.text for each in bars(made, kernels, 900, 0.8)]
+    found = bars(made, kernels, 900, 0.8, missing=["sparse_int8.onnx", NATIVE_KERNELS, "model.ksb"])
+    lost = [each for each in found if not each.holds]
+    assert [each.text for each in found if each.holds] == whole
+    assert [each.text for each in lost] == [
+        "sparse_int8.onnx within 1.0 point of the dense float model",
+        "sparse_int8.onnx within 0.1 point of its Keras model",
+        "sparse_int8.onnx: every pruned layer exactly 80 % zeros",
+        "sparse_int8.tflite: native kernels equal to LiteRT bit for bit",
+        "sparse_int8.tflite: faster than dense_int8.tflite with native kernels",
+    ]
+    assert {each.measured for each in lost} == {"no figure, for a step failed"}
+
+
+def test_as_many_bars_whatever_fails() -> None:
+    """Ten with native kernels, none of which holds where nothing could be made."""
+    found = bars([], [], 900, 0.8, missing=[*(file for _, file in FILES), NATIVE_KERNELS])
+    assert len(found) == 10 and not any(each.holds for each in found)

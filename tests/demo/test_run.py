@@ -88,7 +88,7 @@ class TestQuick:
         assert ks.Recipe.load(demo.out / "recipe.yaml").to_dict() == demo.results.recipe
         dense, sparse = demo.results.fits
         assert sparse.updates[-1][1] == pytest.approx(0.75)
-        assert sparse.updates[-1][0] < demo.results.quantize_begin < sparse.steps == 60
+        assert sparse.updates[-1][0] < demo.results.quantize_begin < sparse.steps == 240
         assert dense.history["accuracy"][-1] > 0.5
 
     def test_the_saved_models_are_those_of_the_files(self, demo):
@@ -135,7 +135,7 @@ def test_missing_data_is_found_out_before_training(tmp_path):
 @pytest.mark.parametrize(
     ("options", "command"),
     [
-        (run.Options(), "keras-sparse demo --epochs 12 --seed 0 --out keras-sparse-demo"),
+        (run.Options(), "keras-sparse demo --epochs 4 --seed 0 --out keras-sparse-demo"),
         (
             run.Options(data=Path("my data"), quick=True, epochs=5, seed=7, out=Path("o")),
             "keras-sparse demo --epochs 5 --seed 7 --data 'my data' --quick --out o",

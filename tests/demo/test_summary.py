@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from keras_sparse.demo import results, run, summary
+from keras_sparse.demo.attempts import Failure
 
 
 @pytest.fixture
@@ -24,7 +25,9 @@ def found(tmp_path: Path) -> run.Results:
     bars = (results.Bar("one", "0.1", True), results.Bar("[two]", "2.0", False))
     options = run.Options(out=tmp_path).settled()
     native = results.NativeResult("sparse_int8.tflite", "dense_int8.tflite", 12.5e-6, 1.75, 1000, 1000)
-    return run.Results(options, "made up", {"train": 1, "test": 1000}, (), files, (), native, bars, 1, {}, 61.2, "now")
+    return run.Results(
+        options, "made up", {"train": 1, "test": 1000}, (), files, (), native, bars, (), 860, 1, {}, 61.2, "now"
+    )
 
 
 def said(found: run.Results, terminal: bool = False) -> str:
@@ -46,6 +49,24 @@ def test_it_shows_the_table_the_bars_and_the_files(found: run.Results, terminal:
 def test_it_says_whether_the_native_kernels_were_there(found: run.Results) -> None:
     assert "sparse_int8.tflite takes 12.5 us, 1.75x as fast as dense_int8.tflite" in said(found)
     assert "Without the native INT8 kernels" in said(dataclasses.replace(found, native=None))
+
+
+def test_what_failed_is_named_with_its_reason(found: run.Results) -> None:
+    failures = (Failure("sparse_int8.onnx", "off by [5]"), Failure("model.ksb", "no room"))
+    (found.options.out / "model.ksb").unlink()
+    text = said(dataclasses.replace(found, failures=failures))
+    rows = [line.split() for line in text.splitlines()]
+    assert ["sparse_int8.onnx", "failed", "-", "-", "-", "-", "-"] in rows
+    assert "FAILED sparse_int8.onnx: off by [5]" in text and "FAILED model.ksb: no room" in text
+    assert ["model.ksb", "not", "made", "FAILED,", "see", "above"] in rows
+    assert "-m keras_sparse_edge" not in text  # there is no bundle to run
+
+
+def test_a_file_that_was_not_timed_keeps_its_other_figures(found: run.Results) -> None:
+    files = tuple(dataclasses.replace(each, latency=None, speedup=None) for each in found.files)
+    rows = said(dataclasses.replace(found, files=files)).splitlines()
+    (row,) = (each for each in rows if each.startswith("dense_float.tflite"))
+    assert row.split()[-2:] == ["-", "-"] and "85.00 %" in row
 
 
 def test_a_quick_run_is_not_judged(found: run.Results) -> None:

@@ -90,3 +90,30 @@ def test_a_quick_run_is_not_judged(report: dict[str, Any]) -> None:
 
 def test_it_is_made_of_what_json_holds(report: dict[str, Any]) -> None:
     assert html.page(json.loads(json.dumps(report)), RECIPE) == html.page(report, RECIPE)
+
+
+def test_what_failed_is_named_and_the_rest_is_shown(report: dict[str, Any]) -> None:
+    report["failed"] = ["sparse_int8.tflite"]
+    report["failures"] = [{"what": "sparse_int8.tflite", "why": "off by <5>"}, {"what": "latency", "why": "too slow"}]
+    report["files"] = [each | {"latency": None, "speedup": None} for each in report["files"]]
+    del report["files"][2]
+    for kernel in report["kernels"]:
+        kernel["zeros"] = {"sparse_int8.onnx": kernel["zeros"]["sparse_int8.onnx"]}
+    text = " ".join(Reader(html.page(report | {"native": None}, RECIPE)).text.split())
+    for said in (
+        "Failed sparse_int8.tflite off by <5> latency too slow",
+        "sparse_int8.onnx in ONNX Runtime",
+        "sparse_int8.onnx ONNX Runtime 89.50 % 90.00 % 120.0 kB 40.0 kB - -",
+        "sparse_int8.tflite failed - - - - - -",
+        "pw1 3,200 2,560 (80.00 %)",
+    ):
+        assert said in text, said
+
+
+def test_nothing_but_the_training_may_be_there(report: dict[str, Any]) -> None:
+    failed = [each["file"] for each in report["files"]]
+    report |= {"files": [], "kernels": [], "native": None, "failed": failed}
+    report["failures"] = [{"what": file, "why": "no converter"} for file in failed]
+    text = " ".join(Reader(html.page(report, RECIPE)).text.split())
+    assert all(f"{file} failed" in text for file in failed)
+    assert "Sparsity over training" in text and "Accuracy against size" not in text and "Zeros per layer" not in text

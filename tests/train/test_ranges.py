@@ -8,7 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from keras_sparse.train.fake_quant import quantize_activation
 from keras_sparse.train.ranges import ActivationRange
 
 BATCHES = [np.float32([[-1.0, 3.0]]), np.float32([[-2.0, 1.0]]), np.float32([[0.5, 4.0]])]
@@ -129,3 +131,42 @@ def test_limits_are_float32_in_every_precision(policy: str) -> None:
     layer(keras.ops.cast(BATCHES[0] * 1.5, dtype), site=0, training=True)
     assert limits(layer) == pytest.approx((-1.005, 3.015), rel=1e-6)
     assert keras.backend.standardize_dtype(layer(keras.Input((2,), dtype=dtype)).dtype) == dtype
+
+
+@pytest.mark.parametrize("how", ["eager", "graph", "XLA"])
+@pytest.mark.parametrize(("active", "learning"), [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)])
+def test_values_and_gradients_are_those_of_the_branch_taken(active: float, learning: float, how: str) -> None:
+    layer = built()
+    layer(np.float32([[-1.0, 3.0]]), site=0, training=True)
+    layer.active.assign(active)
+    layer.learning.assign(learning)
+    x = tf.constant([[-5.0, -0.51, 0.0, 0.1, 2.0, 77.0]])
+    upstream = tf.constant([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])
+
+    def run(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, site=0, training=True)
+        return y, tape.gradient(y, x, upstream)
+
+    outputs, gradient = (run if how == "eager" else tf.function(run, jit_compile=how == "XLA"))(x)
+    if not active:
+        np.testing.assert_array_equal(outputs, x)
+        np.testing.assert_array_equal(gradient, upstream)
+        assert limits(layer) == (-1.0, 3.0)
+        return
+    wanted = (0.99 * -1 + 0.01 * -5, 0.99 * 3 + 0.01 * 77) if learning else (-1.0, 3.0)
+    assert limits(layer) == pytest.approx(wanted)
+    np.testing.assert_allclose(outputs, quantize_activation(x, *limits(layer)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(gradient, [[0.0, 2.0, 3.0, 4.0, 5.0, 0.0]])
+
+
+def test_what_is_off_reads_no_activations() -> None:
+    """All that works on them lies in branches: outside, nothing is as large as they are but what passes them on."""
+    layer = built()
+    function = tf.function(lambda x: layer(x, site=0, training=True))
+    graph = function.get_concrete_function(tf.TensorSpec((64, 7), "float32")).graph
+    large = {op.type for op in graph.get_operations() for each in op.outputs if each.shape == (64, 7)}
+    assert large <= {"Placeholder", "If", "StatelessIf", "Identity"}
+    reading = [op.type for op in graph.get_operations() for each in op.inputs if each.shape == (64, 7)]
+    assert set(reading) <= {"If", "StatelessIf", "Identity"}

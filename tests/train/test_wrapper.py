@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import keras_sparse as ks
@@ -141,3 +142,29 @@ def test_only_the_layer_casts(policy: str) -> None:
     np.testing.assert_array_equal(np.asarray(wrapper(x), np.float64), np.asarray(plain(x), np.float64))
     model = keras.Sequential([keras.Input((5,)), wrapper])
     assert keras.backend.standardize_dtype(model.outputs[0].dtype) == keras.backend.standardize_dtype(model(x).dtype)
+
+
+@pytest.mark.parametrize("how", ["eager", "graph", "XLA"])
+@pytest.mark.parametrize("active", [0.0, 1.0])
+def test_gradients_pass_straight_through_in_both_branches(active: float, how: str) -> None:
+    wrapper, plain, x = pair("Dense")
+    wrapper.active.assign(active)
+    if active:
+        kernel = kernels.find(plain)[0]
+        kernel.variable.assign(SparseTensor.quantized("k", kernel.variable.numpy(), kernel.layout).dense())
+
+    def gradients(layer: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x) ** 2)
+        return tape.gradient(loss, [variable.value for variable in layer.trainable_variables])
+
+    function = gradients if how == "eager" else tf.function(gradients, jit_compile=how == "XLA")
+    for ours, theirs in zip(function(wrapper), gradients(plain), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_off_it_does_not_compute_with_its_kernel() -> None:
+    wrapper, _, x = pair("Dense")
+    graph = tf.function(wrapper).get_concrete_function(tf.TensorSpec(x.shape, "float32")).graph
+    large = {op.type for op in graph.get_operations() for each in op.outputs if each.shape == (5, 4)}
+    assert large <= {"ReadVariableOp", "If", "StatelessIf", "Identity"}
