@@ -79,12 +79,13 @@ static int read_output(const OrtApi *ort, const OrtNode *node, ks_layer *layer) 
 
 static int read_conv(const OrtApi *ort, const OrtNode *node, ks_layer *layer) {
   const ks_tensor *weights = &layer->weights.bytes;
-  int64_t dilations[] = {1, 1};
+  int64_t dilations[] = {1, 1}, kernel[] = {weights->dims[2], weights->dims[3]};
   layer->strides[0] = layer->strides[1] = 1;
   if (weights->rank != 4 || layer->in.bytes.rank != 4 || layer->out.bytes.rank != 4) return 0;
   if (!ks_integers(ort, node, "strides", layer->strides, 2) || !ks_integers(ort, node, "pads", layer->pads, 4) ||
-      !ks_integers(ort, node, "dilations", dilations, 2))
+      !ks_integers(ort, node, "dilations", dilations, 2) || !ks_integers(ort, node, "kernel_shape", kernel, 2))
     return 0;
+  if (kernel[0] != weights->dims[2] || kernel[1] != weights->dims[3]) return 0;
   const int64_t groups = ks_integer(ort, node, "group", 1);
   if (dilations[0] != 1 || dilations[1] != 1) return 0;
   if (!ks_says(ort, node, "auto_pad", "NOTSET") && !ks_says(ort, node, "auto_pad", "VALID")) return 0;

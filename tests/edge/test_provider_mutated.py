@@ -78,3 +78,16 @@ def test_zero_points_of_more_than_one_axis(place, shape):
         put(graph, points, values(graph, points).reshape(shape))
 
     refused(changed(file, change))
+
+
+def test_a_kernel_shape_that_is_not_that_of_the_weights():
+    """One from which the output's shape is the same."""
+    network = Network((2, 16, 9, 8))
+    file = network.model(network.conv(network.input, 12, (3, 3), (2, 2)))
+
+    def change(graph):
+        (said,) = [each for each in node(graph, "Conv").attribute if each.name == "kernel_shape"]
+        said.ints[:] = (2, 3)
+
+    assert claimed(file) == 5
+    refused(changed(file, change))
