@@ -7,7 +7,7 @@ threads        8 threads that make, run and drop LiteRT interpreters of one `del
 provider       mutated `.onnx` files: with the provider the bytes of ONNX Runtime, or a clean error (fuzz_provider.py)
 delegate       mutated `.tflite` files, the same with the delegate and XNNPACK (fuzz_delegate.py)
 killed-export  `export()` to .tflite and .onnx, ended by SIGKILL at random moments: the target is absent, as it was, or
-               new and whole, and the next export leaves nothing beside it
+               new and whole, byte for byte, and the next export leaves nothing beside it (killed_export.py)
 
 `--count` is for sessions, provider and killed-export, `--seconds` for threads and delegate; by default as much as
 docs/reliability.md states. The tests do the same for seconds. Needs Linux and a checkout with its tests.
@@ -25,7 +25,6 @@ import time
 from pathlib import Path
 
 import onnxruntime
-from ai_edge_litert.interpreter import Interpreter
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -36,29 +35,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "edge")]
 
 from tests.edge import lifetimes  # noqa: E402
 from tests.edge.native import families  # noqa: E402
+from tests.killed_export import KilledExport  # noqa: E402
 
 CHUNKS = 10  # of a fuzzer, so that there is progress to show
-
-EXPORTS = """
-import json, os, sys, time
-from pathlib import Path
-import keras, numpy as np
-import keras_sparse as ks
-target, seed, absent = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "absent"
-x = np.random.default_rng(0).normal(size=(32, 16)).astype("float32")
-def export(seed):
-    keras.utils.set_random_seed(seed)
-    model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(4)])
-    ks.export(model, target, samples=x, quantize="int8" if target.suffix == ".tflite" else None)
-start = time.perf_counter()
-export(seed)
-print(json.dumps([each.name for each in target.parent.iterdir() if each != target]), flush=True)
-if absent:
-    target.unlink()
-print(time.perf_counter() - start, flush=True)
-export(seed + 1)
-time.sleep(600)
-"""
 
 
 def sessions(options, tick):
@@ -111,59 +90,26 @@ def delegate(options, tick):
     return {"cases": figures[0], "wrong": figures[2], "found": found}
 
 
-def whole(target):
-    """Whether the runtime loads the file and runs it."""
-    try:
-        if target.suffix == ".onnx":
-            made = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
-            return made.get_outputs()[0].shape[-1] == 4
-        made = Interpreter(model_path=str(target))
-        made.allocate_tensors()
-        made.invoke()
-    except Exception as error:  # whatever a runtime says of a part of a file
-        print(f"{target}: {error}", file=sys.stderr)
-        return False
-    return made.get_output_details()[0]["shape"][-1] == 4
-
-
-def killed_once(target, seed, absent, moment):
-    """What is at the target after an export that was killed, and what the undisturbed one before it left."""
-    words = [sys.executable, "-c", EXPORTS, str(target), str(seed), "absent" if absent else "old"]
-    scratch = target.parent.parent / "scratch"
-    scratch.mkdir(exist_ok=True)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(scratch)}
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        left = process.stdout.readline()
-        old = target.read_bytes() if target.is_file() and not absent else None
-        seconds = process.stdout.readline()
-        if not seconds:
-            raise SystemExit("killed-export: the export failed by itself")
-        time.sleep(moment * float(seconds))
-        process.kill()
-    if not target.is_file():
-        return ("absent" if absent else "lost"), json.loads(left)
-    if old is not None and target.read_bytes() == old:
-        return "old", json.loads(left)
-    return ("new" if whole(target) else "broken"), json.loads(left)
-
-
 def killed_export(options, tick):
-    count, rng = options.count or 200, random.Random(options.seed)
-    states, leftovers = dict.fromkeys(("absent", "old", "new", "lost", "broken"), 0), set()
+    count, chance = options.count or 200, random.Random(options.seed)
+    states, left, broken = dict.fromkeys(("absent", "old", "new"), 0), 0, []
     with tempfile.TemporaryDirectory() as folder:
+        kinds = [KilledExport(Path(folder, suffix), f".{suffix}") for suffix in ("tflite", "onnx")]
         for turn in range(count):
-            target = Path(folder, "exports", ("model.tflite", "model.onnx")[turn // 2 % 2])
-            target.parent.mkdir(exist_ok=True)
-            for other in target.parent.glob("model.*"):
-                if other != target:
-                    other.unlink()
-            state, left = killed_once(target, turn, bool(turn % 2), rng.random())
-            states[state] += 1
-            leftovers.update(left)
+            killed = kinds[turn % 2]
+            # At any moment of the whole, and of the milliseconds in which the file is written.
+            after, most = (("start", killed.seconds), ("verified", 0.005))[turn // 2 % 2]
+            try:
+                states[killed.kill(chance.uniform(0, most), after, over=bool(turn // 4 % 2))] += 1
+            except AssertionError as error:
+                broken.append(str(error))
+            left += killed.left
             tick(1 / count)
+        for killed in kinds:
+            killed.export()  # asserts that nothing is left beside the file
     found = ", ".join(f"{number} {state}" for state, number in states.items())
-    found += f"; {len(leftovers)} leftovers after the next export"
-    return {"cases": count, "wrong": states["lost"] + states["broken"] + len(leftovers), "found": found}
+    found += f"; {left} left a temporary file, which the next export removed" + "".join(f"; {e}" for e in broken[:3])
+    return {"cases": count, "wrong": len(broken), "found": found}
 
 
 CASES = {

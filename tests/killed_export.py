@@ -1,4 +1,4 @@
-"""Kills `ks.export` at chosen moments: `python tests/killed_export.py FOLDER --kills 20`, or `KilledExport` from code.
+"""Kills `ks.export` at chosen moments, in a process of its own: for a test, and for `benchmarks/soak.py`.
 
 After each kill the target is absent, the old file or the new file, byte for byte; the next export that is not killed
 leaves nothing beside it. Each kill costs a process that imports Keras.
@@ -6,11 +6,8 @@ leaves nothing beside it. Each kill costs a process that imports Keras.
 
 from __future__ import annotations
 
-import argparse
-import collections
 import contextlib
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -67,6 +64,7 @@ class KilledExport:
             time.sleep(seconds)
             child.kill()
         self._clean(child.pid)
+        self.left = False
         found = self._found()
         assert found in ("new", "old" if over else "absent"), f"{self.path} is {found} after {seconds} s"
         self.left = len(list(self.folder.iterdir())) > (found != "absent")
@@ -83,7 +81,7 @@ class KilledExport:
     def _child(self, seed: int) -> subprocess.Popen:
         self.scratch.mkdir(exist_ok=True)
         return subprocess.Popen(
-            [sys.executable, __file__, "--child", str(self.path), str(seed)],
+            [sys.executable, __file__, str(self.path), str(seed)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -125,26 +123,5 @@ def child(path: str, seed: int) -> None:
     print("done", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--suffix", default=".tflite")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    chance, found = random.Random(args.seed), collections.Counter()
-    killed = KilledExport(args.folder, args.suffix)
-    for number in range(args.kills):
-        after = ("start", "verified")[number % 2]
-        seconds = chance.uniform(0, killed.seconds if after == "start" else 0.005)
-        found[killed.kill(seconds, after, over=bool(number // 2 % 2))] += 1
-        found["with a temporary file left"] += killed.left
-    killed.export()
-    print(f"{args.kills} kills:", ", ".join(f"{count} {what}" for what, count in sorted(found.items())))
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        child(sys.argv[2], int(sys.argv[3]))
-    else:
-        main()
+    child(sys.argv[1], int(sys.argv[2]))
