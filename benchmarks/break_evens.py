@@ -79,14 +79,14 @@ def _left(at):
 
 def table(measured):
     """The text of the library's table."""
-    about = f"{measured['machine']}, {measured['date']}, LiteRT {measured['litert']}: {measured['command']}"
+    about = f"{measured['machine']}, {measured['date']}, LiteRT {measured['litert']}"
     rows = [
         f"{{{CLASSES[kind][0]}, {'1e30' if most is None else most}, {zeros:.2f}}},\n"
         for kind, parts in measured["break_evens"].items()
         for most, zeros in parts
     ]
     how = "Written by benchmarks/break_evens.py: form, several taps, largest size, zeros."
-    return f"/* {about}\n * {how} */\n{''.join(rows)}"
+    return f"/* {about}\n * {measured['command']}\n * {how} */\n{''.join(rows)}"
 
 
 def write(measured):

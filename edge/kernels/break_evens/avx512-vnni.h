@@ -1,4 +1,5 @@
-/* AMD EPYC with AVX512-VNNI (Zen 4), 2 cores, 2026-11-21, LiteRT 2.3.0: python benchmarks/native_kernels.py --layers
+/* AMD EPYC with AVX512-VNNI (Zen 4), 2 cores, 2026-11-21, LiteRT 2.3.0
+ * python benchmarks/native_kernels.py --layers
  * Written by benchmarks/break_evens.py: form, several taps, largest size, zeros. */
 {KS_AS_PLANES, 0, 256, 0.50},
 {KS_AS_PLANES, 0, 576, 0.55},
