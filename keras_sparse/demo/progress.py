@@ -47,23 +47,27 @@ class _Lines:
     def __init__(self, line, label, total):
         self.line, self.label, self.total = line, label, total
         self.started = self.last = time.monotonic()
+        self.first = None  # (time, done) when the work was under way: it may begin with tracing a model
 
     def __call__(self, done, note=""):
         now = time.monotonic()
+        self.first = self.first or (now, done)
         if now - self.last >= INTERVAL:
             self.last = now
-            self.line(
-                f"{self.label} {done}/{self.total} {note}".rstrip() + f" ({left(now - self.started, done, self.total)})"
-            )
+            said = f"{self.label} {done}/{self.total} {note}".rstrip()
+            before, first = self.first[0] - self.started, self.first[1]
+            self.line(f"{said} ({left(now - self.started, done, self.total, before, first)})")
 
 
-def left(elapsed, done, total):
-    """How long it took, and is about to take, at the speed up to now; not said before anything is done.
+def left(elapsed, done, total, before=0.0, first=0):
+    """How long it took, and is about to take at the speed since `before`, when `first` was done; not said too early.
 
-    >>> left(30, 1, 4), left(3, 0, 4)
-    ('0:30, about 1:30 left', '0:03')
+    >>> left(30, 1, 4), left(3, 0, 4), left(30, 2, 4, 20, 1)
+    ('0:30, about 1:30 left', '0:03', '0:30, about 0:20 left')
     """
-    return clock(elapsed) + (f", about {clock(elapsed * (total - done) / done)} left" if done else "")
+    if done <= first:
+        return clock(elapsed)
+    return f"{clock(elapsed)}, about {clock((elapsed - before) * (total - done) / (done - first))} left"
 
 
 def clock(seconds):

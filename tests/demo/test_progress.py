@@ -39,7 +39,7 @@ def test_without_a_terminal_a_bar_is_a_line_now_and_then(monkeypatch: pytest.Mon
         show(2, "note")
         show(3)
         show(4)
-    assert said(shown) == "  round 2/9 note (0:06, about 0:21 left)\n  round 4/9 (0:12, about 0:15 left)\n"
+    assert said(shown) == "  round 2/9 note (0:06, about 0:35 left)\n  round 4/9 (0:12, about 0:18 left)\n"
 
 
 def test_on_a_terminal_it_is_a_bar() -> None:
