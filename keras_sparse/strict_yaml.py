@@ -1,10 +1,11 @@
-"""YAML from strangers: a subset of it, in which a plain word is what it looks like in every version of YAML.
+"""YAML from strangers: a subset of it, in which a plain word is what it looks like.
 
 - One document of mappings, lists and scalars, in block and flow style, at most `MAX_DEPTH` deep and of at most
   `MAX_VALUES` values; comments.
 - Keys are strings, each one once in its mapping.
 - Plain scalars are `true`, `false`, `null`, decimal integers (`-12`), decimal floats (`0.5`, `.5`, `1e-3`), strings.
-  What YAML 1.1 or 1.2 reads as anything else, or the two differently, is refused: `010`, `0o10`, `0x10`, `0b1`,
+  What YAML 1.1 or 1.2 reads as anything else, or the two differently (but for `1e-3`, and `y` and `n`, which are strings:
+  here they are what they are in 1.2), is refused: `010`, `0o10`, `0x10`, `0b1`,
   `1_000`, `1:30`, `.inf`, `.nan`, `yes`, `no`, `on`, `off`, `True`, `~`, dates, `=`, `<<`, an empty value.
 - Quoted and block scalars are strings.
 - Anchors, aliases, tags and directives are refused: a few hundred bytes of them make an object of gigabytes, or call

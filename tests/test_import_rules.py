@@ -57,7 +57,7 @@ EXPORT = (
     "keras_sparse_edge.errors",
 )
 NATIVE = ("keras_sparse_edge.native", "keras_sparse_edge.provider")
-GRAPHS = ("keras_sparse/runtime/products.py", "keras_sparse/runtime/saturating.py")  # they read those of ONNX Runtime
+GRAPHS = tuple(f"keras_sparse/runtime/{name}.py" for name in ("exact", "products", "saturating"))  # they read .onnx
 PROVIDER = "edge/keras_sparse_edge/provider.py"
 REPORT = (
     *NOUNS,

@@ -20,6 +20,13 @@ def verify(
     agreement: Annotated[
         float | None, typer.Option(min=0, max=1, help="Fail if the highest output is the same on fewer (a fraction).")
     ] = None,
+    to: Annotated[
+        str | None, typer.Option("--target", help="What the file is for; by default its suffix says.")
+    ] = None,
+    vnni_only: Annotated[
+        bool,
+        typer.Option("--vnni-only", help="Judge .onnx for processors that do not cut off int8 sums: VNNI, ARM64."),
+    ] = False,
     modules: IMPORT = None,
     as_json: JSON = False,
 ):
@@ -29,7 +36,7 @@ def verify(
     both compute. Where none does (an int8 file against a float reference), only --agreement judges; without it the
     exit code is 3.
     """
-    target.find(file)
+    target.find(file, to)
     exists(file, reference)
     with busy("Verifying"):
         from keras_sparse.exporting.samples import read as read_samples
@@ -37,7 +44,7 @@ def verify(
 
         given = None if samples is None else read_samples(samples)
         against = model_or_file(reference, modules)
-        report = verify_file(file, against, given)
+        report = verify_file(file, against, given, to, not vnni_only)
         report = dataclasses.replace(report, reference=str(reference))
     show(report.to_dict() if as_json else report)
     least = min((each.agreement for each in report.comparisons if each.agreement is not None), default=None)

@@ -3,9 +3,6 @@
 import contextlib
 from dataclasses import dataclass
 
-FAILURES = (RuntimeError, ValueError, TypeError, LookupError, OSError, MemoryError)
-"""What exports, runtimes and writing raise; `ks.export` turns what its converters raise into the first."""
-
 SHOWN = 300
 """Characters of a reason that are kept."""
 
@@ -40,7 +37,7 @@ class Attempts:
         so that nobody takes it for one of this run."""
         try:
             yield
-        except FAILURES as error:
+        except Exception as error:  # of any library; hours of work must not go with one file
             text = " ".join(str(error).split())
             if not text or isinstance(error, LookupError | MemoryError):
                 text = f"{type(error).__name__}: {text}".rstrip(": ")

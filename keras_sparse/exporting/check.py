@@ -183,7 +183,7 @@ def _gap(made, references, limits, way):
         raise ExportError(f"In {way.runtime}, the file's outputs are not finite.")
     gap, allowed = worst(made, references, limits)
     if not (gap.rms <= allowed.rms and gap.largest <= allowed.largest):
-        cause = f" {way.cause}." if way.cause else ""
+        cause = f" The cause: {way.cause}." if way.cause else ""
         raise ExportError(
             f"In {way.runtime}, the file's outputs differ from the model's by {gap.rms:.3g} rms and {gap.largest:.3g} "
             f"at most; {allowed.rms:.3g} and {allowed.largest:.3g} are allowed.{cause}"

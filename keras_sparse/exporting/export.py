@@ -85,7 +85,7 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
         raise ValueError(f"Sparse weights of .onnx files are run by no runtime. Received: encoding={encoding!r}")
     if reduce_range is not None and not (chosen.suffix == ".onnx" and isinstance(reduce_range, bool)):
         raise ValueError(
-            f"reduce_range is None, or True or False for .onnx. Received: {reduce_range!r} for {path.name}"
+            f"reduce_range is for .onnx files, True or False. Received: reduce_range={reduce_range!r} for {path.name}"
         )
     destination(path)
     if samples is not None:
@@ -95,7 +95,10 @@ def export(model, path, target=None, samples=None, quantize=None, encoding="fast
     reduced = chosen.saturates if reduce_range is None else reduce_range
     what = exportable(model, samples, quantize, reduced)
     if reduce_range and not what.reduce_range:
-        raise ValueError(f"reduce_range=True is for int8 weights, and {model.name!r} has none. Received: {quantize=}")
+        raise ValueError(
+            "reduce_range=True is for int8 weights whose products are added two by two, and "
+            f"{model.name!r} has none. Received: {quantize=}"
+        )
     return _Export(what, chosen, samples, encoding).run(path)
 
 
@@ -121,7 +124,8 @@ class _Export:
                 verification = self.verify(made)
             in_float = self.float_operations(stored, optimized, not_arithmetic)
         write_atomically(path, emitted.data)
-        causes = {way.cause: way.runtime for way in reversed(self.ways) if way.cause}  # the first of them names it
+        right = [way for way, each in zip(self.ways, verification, strict=True) if each.problem is None]
+        causes = {way.cause: way.runtime for way in right if way.cause}  # a problem says it by itself
         report = ExportReport(
             scheme=self.what.scheme,
             bytes=len(emitted.data),
@@ -133,7 +137,7 @@ class _Export:
             verification=tuple(verification),
             versions=versions(),
             opset=stored.opset,
-            notes=self.what.notes + emitted.notes + tuple(f"{name}: {cause}" for cause, name in causes.items()),
+            notes=self.what.notes + emitted.notes + tuple(f"In {name}, {cause}." for cause, name in causes.items()),
         )
         return Artifact(path, self.target.name, report)
 
@@ -146,7 +150,8 @@ class _Export:
         try:
             found = onnx_kernels.optimized(made)
         except RuntimeFailure:
-            return self.verify(made) and onnx_kernels.optimized(made)  # names the layer that is refused
+            self.verify(made)  # names the layer that is refused
+            raise
         self.ways = ways(self.target, onnx_kernels.saturating(found), self.what.reduce_range)
         return found
 

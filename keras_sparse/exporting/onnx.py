@@ -67,6 +67,7 @@ def emit(what, target, encoding):
         notes = [str(each) for each in onnx_float16.to_float16(proto)]
     if what.reduce_range and any(tensor.scale is not None for tensor in tensors):
         notes.append(reduced.NOTE)
+        proto.metadata_props.add(key=reduced.KEY, value="1")
     reasons = dict.fromkeys((tensor.name for tensor in tensors), DENSE)
     proto = onnx_forms.implemented(onnx_forms.checked(proto))
     _name_kernels(proto.graph, check.weights(onnx_file.stored(proto), tensors, "onnx", what.silenced, required=False))

@@ -11,6 +11,8 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
+from keras_sparse.exporting.stored import said
+
 DAMAGE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, MemoryError)
 """What onnx and NumPy raise for a graph whose names, types or sizes do not go together."""
 
@@ -125,8 +127,3 @@ def constants(graph):
             except DAMAGE as error:
                 raise ValueError(f"the constant {each.name!r} of shape {list(each.dims)}: {said(error)}") from error
     return found
-
-
-def said(error):
-    """What one of DAMAGE says: in our own words as they are, with its name where Python or NumPy chose them."""
-    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"

@@ -3,8 +3,8 @@
 import numpy as np
 import onnx
 
-from keras_sparse.exporting.onnx_checked import DAMAGE, constants, load, said
-from keras_sparse.exporting.stored import Operation, StoredModel, StoredTensor
+from keras_sparse.exporting.onnx_checked import DAMAGE, constants, load
+from keras_sparse.exporting.stored import Operation, StoredModel, StoredTensor, said
 
 CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 MOVES = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Pad", "Identity")

@@ -3,7 +3,8 @@
 import numpy as np
 import onnx
 
-from keras_sparse.exporting.onnx_checked import DAMAGE, constants, load, said
+from keras_sparse.exporting.onnx_checked import DAMAGE, constants, load
+from keras_sparse.exporting.stored import said
 from keras_sparse.targets.network import (
     CONV,
     DENSE,

@@ -2,8 +2,9 @@
 
 import onnx
 
-from keras_sparse.exporting.onnx_checked import DAMAGE, parsed, said
+from keras_sparse.exporting.onnx_checked import DAMAGE, parsed
 from keras_sparse.exporting.spans import Span
+from keras_sparse.exporting.stored import said
 
 DTYPES = {"float": "float32", "float16": "float16", "bfloat16": "bfloat16", "int8": "int8", "uint8": "uint8"}
 

@@ -8,7 +8,11 @@ all 8 bits.
 import keras
 
 from keras_sparse.int8 import REDUCED_MAX, WEIGHT_MAX
+from keras_sparse.runtime.saturation import depthwise
 from keras_sparse.targets.network import INT8_WEIGHTS
+
+KEY = "keras_sparse.reduce_range"
+"""Of the metadata of an `.onnx` file, where its kernels are so."""
 
 NOTE = (
     "int8 weights are from -64 to 64 (7 bits; reduce_range=True), but for those of depthwise convolutions and "
@@ -29,17 +33,7 @@ def largest_at(node, weights, groups):
     """The same for an operation of a graph, its weights and its number of groups."""
     if node.op_type != "Conv":
         return REDUCED_MAX
-    return WEIGHT_MAX if weights.shape[1] == 1 and groups == len(weights) else REDUCED_MAX
-
-
-def is_reduced(stored):
-    """Whether the int8 kernels of a `StoredModel` of an `.onnx` file are within [-64, 64], but for depthwise ones.
-
-    Full ones have a weight of 127 in every channel that is not all zeros.
-    """
-    kernels = [each.values for each in stored.tensors if each.values.dtype == "int8" and each.values.ndim >= 2]
-    summing = [each for each in kernels if each.ndim == 2 or each.shape[1] > 1] or kernels
-    return bool(summing) and all(abs(each.astype(int)).max(initial=0) <= REDUCED_MAX for each in summing)
+    return WEIGHT_MAX if depthwise(weights, groups) else REDUCED_MAX
 
 
 def _depthwise(kernel):

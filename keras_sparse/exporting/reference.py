@@ -78,8 +78,12 @@ def find(reference, scheme=None, reduce_range=False):
 
 
 def reduce_range(path):
-    """Whether the file at `path` is an `.onnx` file with int8 weights of 7 bits."""
-    return path.suffix == ".onnx" and reduced.is_reduced(read(path))
+    """Whether the file at `path` is an `.onnx` file that `ks.export` wrote with int8 weights of 7 bits."""
+    if path.suffix != ".onnx":
+        return False
+    from keras_sparse.exporting.onnx_file import load
+
+    return any(each.key == reduced.KEY for each in load(path).metadata_props)
 
 
 def read(path):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_sparse.exporting import reduced
-from keras_sparse.int8 import WEIGHT_MAX
+from keras_sparse.int8 import REDUCED_MAX, WEIGHT_MAX
 from keras_sparse.sparse_tensor import SparseTensor
 from keras_sparse.targets.network import FLOAT16, FLOAT32, INT8, INT8_WEIGHTS
 from keras_sparse.train import batches, expand, jitter, kernels, precision
@@ -146,17 +146,18 @@ def _reduced(exportable):
             tensor = SparseTensor.quantized(tensor.name, tensor.dense(), tensor.layout, most)
             values.append((kernel.variable, tensor.dense()))
         tensors.append(tensor)
-    return dataclasses.replace(exportable, tensors=tuple(tensors), values=tuple(values), reduce_range=True)
+    return dataclasses.replace(exportable, tensors=tuple(tensors), values=tuple(values), reduce_range=bool(values))
 
 
 def _on_grid(exportable, reduce_range):
     """The same with the kernels of Dense, Conv2D and DepthwiseConv2D layers on an int8 grid."""
-    tensors, values, floats = [], [], {}
+    tensors, values, floats, limits = [], [], {}, []
     for kernel, tensor in zip(kernels.find(exportable.model), exportable.tensors, strict=True):
         if type(kernel.layer) in HYBRID and tensor.values.dtype == "float32":
             most = reduced.largest(kernel, INT8_WEIGHTS) if reduce_range else WEIGHT_MAX
             tensor = SparseTensor.quantized(tensor.name, tensor.values, tensor.layout, most)
             values.append((kernel.variable, tensor.dense()))
+            limits.append(most)
         else:
             floats[kernel.layer.name] = f"{type(kernel.layer).__name__} has no int8-weights form"
         tensors.append(tensor)
@@ -180,7 +181,7 @@ def _on_grid(exportable, reduce_range):
         values=tuple(values),
         unread=unread,
         float_layers=floats,
-        reduce_range=reduce_range,
+        reduce_range=REDUCED_MAX in limits,
     )
 
 

@@ -65,3 +65,8 @@ class StoredModel:
     def float_operations(self, apart_from):
         """Operations that compute in float, but for those that are named."""
         return [o for o in self.operations if o.dtype in ("float32", "float16") and o.name not in apart_from]
+
+
+def said(error):
+    """What an error in reading a damaged file says: our own words as they are, others' with the error's name."""
+    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"

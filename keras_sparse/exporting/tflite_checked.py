@@ -11,6 +11,8 @@ import struct
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_sparse.exporting.stored import said
+
 IDENTIFIER = b"TFL3"
 DTYPES = {
     code: name.lower()
@@ -85,11 +87,6 @@ def bounded(data):
     except DAMAGE as error:
         raise ValueError(f"a damaged .tflite file: {said(error)}") from error
     return model
-
-
-def said(error):
-    """What one of DAMAGE says: in our own words as they are, with its name where Python or NumPy chose them."""
-    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
 
 
 def kind(code):

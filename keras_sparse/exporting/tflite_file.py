@@ -6,8 +6,8 @@ import numpy as np
 
 from keras_sparse.encoding import csr
 from keras_sparse.exporting import tflite_sparse
-from keras_sparse.exporting.stored import Operation, StoredModel, StoredTensor
-from keras_sparse.exporting.tflite_checked import DAMAGE, DTYPES, kind, said, unpacked
+from keras_sparse.exporting.stored import Operation, StoredModel, StoredTensor, said
+from keras_sparse.exporting.tflite_checked import DAMAGE, DTYPES, kind, unpacked
 
 DENSIFY = "DENSIFY"
 NOT_ARITHMETIC = ("QUANTIZE", "DEQUANTIZE", DENSIFY, "RESHAPE", "TRANSPOSE", "PAD", "SQUEEZE", "EXPAND_DIMS")

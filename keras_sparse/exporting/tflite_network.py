@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_sparse.exporting.stored import StoredTensor
-from keras_sparse.exporting.tflite_checked import DAMAGE, DTYPES, said
+from keras_sparse.exporting.stored import StoredTensor, said
+from keras_sparse.exporting.tflite_checked import DAMAGE, DTYPES
 from keras_sparse.exporting.tflite_model import Graph, load
 from keras_sparse.targets import xnnpack_cnn as cnn
 from keras_sparse.targets.network import (

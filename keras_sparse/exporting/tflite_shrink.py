@@ -8,7 +8,8 @@ import numpy as np
 
 from keras_sparse.exporting import tflite_fold, tflite_layers, tflite_model, tflite_ranges, tflite_removal
 from keras_sparse.exporting import tflite_links as links
-from keras_sparse.exporting.tflite_checked import DAMAGE, said
+from keras_sparse.exporting.stored import said
+from keras_sparse.exporting.tflite_checked import DAMAGE
 from keras_sparse.exporting.tflite_liveness import Channels, output_name
 from keras_sparse.exporting.tflite_model import TYPES, Graph
 

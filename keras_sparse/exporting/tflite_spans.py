@@ -3,7 +3,8 @@
 import numpy as np
 
 from keras_sparse.exporting.spans import Span
-from keras_sparse.exporting.tflite_checked import DAMAGE, DTYPES, bounded, said
+from keras_sparse.exporting.stored import said
+from keras_sparse.exporting.tflite_checked import DAMAGE, DTYPES, bounded
 
 
 def spans(data):

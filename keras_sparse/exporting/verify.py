@@ -75,7 +75,7 @@ class VerifyReport:
 
     def _causes(self):
         """What explains differences, of the runtimes that have more than is allowed, or that nothing allows any."""
-        return [f"{each.runtime}: {each.cause}" for each in self.comparisons if each.cause and not each.passed]
+        return [f"In {each.runtime}, {each.cause}." for each in self.comparisons if each.cause and not each.passed]
 
     def __str__(self):
         rows = [
@@ -105,7 +105,7 @@ class VerifyReport:
         )
 
 
-def verify(path, against, samples=None):
+def verify(path, against, samples=None, to=None, without_vnni=True):
     """Runs a file in its runtime, and holds its outputs against those of a reference.
 
     A `.tflite` file runs with LiteRT's default delegates, without, and on emulated AArch64 where that is there. The
@@ -120,6 +120,9 @@ def verify(path, against, samples=None):
         against: the reference: a Keras model, plain or prepared, or the path of another `.tflite` or `.onnx` file.
         samples: inputs, items along the first axis: an array, a list in the order of the reference's inputs, or a
             dictionary by name. The first 256 are used; without samples, 32 random ones.
+        to: the name of the target that the file is for; by default its suffix says.
+        without_vnni: whether an `.onnx` file must be right on x86-64 processors without VNNI; otherwise what it
+            computes there is reported, and not judged.
 
     Returns:
         A `VerifyReport`: `.passed` (True, False, or None for not judged), `.comparisons`, printable, `.to_dict()`.
@@ -130,6 +133,7 @@ def verify(path, against, samples=None):
         RuntimeFailure: a runtime does not load or run a file.
     """
     path = Path(path)
+    chosen = target.find(path, to)
     scheme, ports = reference.scheme(path), reference.ports(path)
     other = reference.find(against, scheme, reference.reduce_range(path))
     arrays = reference.random_items(other, RANDOM_ITEMS) if samples is None else fitting(other.ports, samples, SAMPLES)
@@ -154,7 +158,7 @@ def verify(path, against, samples=None):
         "random inputs" if samples is None else "samples",
         basis,
         other.missing_kernel(path) if exact else None,
-        tuple(_compare(way, path, given, expected, allowed) for way in ways(target.find(path), _saturating(path))),
+        tuple(_compare(way, path, given, expected, allowed) for way in ways(chosen, _saturating(path), without_vnni)),
     )
 
 

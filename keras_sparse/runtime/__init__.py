@@ -33,9 +33,9 @@ def open_session(path, threads=1, delegates=True, engine=None):
 
         return Session(path, threads=threads)
     if engine == "exact":
-        from keras_sparse.runtime.onnxruntime import Session
+        from keras_sparse.runtime.exact import Session
 
-        return Session(path, threads=threads, exact=True)
+        return Session(path, threads=threads)
     if ENGINES[Path(path).suffix] == "litert":
         from keras_sparse.runtime.litert import Session
     else:

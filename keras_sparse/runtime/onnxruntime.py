@@ -12,12 +12,13 @@ DTYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "
 class Session:
     """A `.onnx` file, loaded; `run` takes any number of items."""
 
-    def __init__(self, path, threads=1, delegates=True, optimized=None, native=False, exact=False):
+    def __init__(self, path, threads=1, delegates=True, optimized=None, native=False, exact=False, content=None):
         """A session on the CPU.
 
         Args:
             exact: whether sums of two products of bytes must not be cut off at 16 bits, as processors without VNNI do.
             optimized: where to write the graph that ONNX Runtime made of the file's for this processor, or `None`.
+            content: the bytes to load in place of the file's.
             native: whether with `ks.session_options()`.
         """
         options = onnxruntime.SessionOptions()
@@ -32,7 +33,9 @@ class Session:
             if NAME not in self._session.get_providers():
                 raise RuntimeError(f"ONNX Runtime does not run {path} with the native kernels.")
         else:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                content or str(path), options, providers=["CPUExecutionProvider"]
+            )
         self.inputs = [_port(each) for each in self._session.get_inputs()]
         self.outputs = [_port(each) for each in self._session.get_outputs()]
 

@@ -68,21 +68,18 @@ def _overflows(node, constants):
     if stored is None or stored.data_type != stored.INT8:
         return False
     values = numpy_helper.to_array(stored)
-    if _depthwise(node, values):
+    if "Conv" in node.op_type and saturation.depthwise(values, attribute(node, "group", 1)):
         return False
     return any(len(saturation.overflowing(matrix)[0]) for matrix in matrices(node, values))
 
 
 def matrices(node, weights):
-    """The weights as matrices `(inputs, outputs)`, one for each group of a convolution."""
+    """The weights as matrices `(inputs, outputs)`, one for each group of a convolution or item of a batch."""
     if "Conv" not in node.op_type:
-        return [weights.T if attribute(node, "transB", 0) else weights.reshape(-1, weights.shape[-1])]
+        each = weights.reshape(-1, *weights.shape[-2:]) if weights.ndim > 1 else weights[None, :, None]
+        return [matrix.T if attribute(node, "transB", 0) else matrix for matrix in each]
     groups = np.split(weights, attribute(node, "group", 1))
     return [np.moveaxis(each, 1, -1).reshape(len(each), -1).T for each in groups]
-
-
-def _depthwise(node, weights):
-    return "Conv" in node.op_type and weights.shape[1] == 1 and attribute(node, "group", 1) == len(weights)
 
 
 def attribute(node, name, default):

@@ -120,6 +120,8 @@ def _sums(node, data, zero, weights, weights_zero):
     """The integer sums of a convolution or product, with the channels last."""
     shift = 0 if weights_zero is None else np.ravel(weights_zero).astype(np.int64)
     found = []
+    if "Conv" not in node.op_type and weights.ndim > 2:
+        raise ValueError(f"{products.weights(node)} has {weights.ndim} axes, and batches of weights are not emulated")
     parts = _rows(node, data, zero, weights) if "Conv" in node.op_type else [_matrix_rows(node, data)]
     for rows, matrix in zip(parts, matrices(node, weights), strict=True):
         flat = rows.reshape(-1, rows.shape[-1])
@@ -141,10 +143,11 @@ def _scaled(node, sums, inputs, slots, scale):
         sums, bias = sums + bias, None
     steps = [np.ravel(inputs[place]).astype(np.float32) for place in slots.scales]
     if slots.output is None or inputs[slots.output[0]] is None:
+        scale = np.float32(attribute(node, "alpha", 1.0)) * scale
         out = sums.astype(np.float32) * (scale * np.prod(np.broadcast_arrays(*steps, np.float32(1)), 0))
         return _placed(out if bias is None else out + bias, channels_last)
     step, zero = (inputs[place] for place in slots.output)
-    factor = (steps[0] * steps[1] / np.float32(step)).astype(np.float32)
+    factor = np.float32(attribute(node, "alpha", 1.0)) * (steps[0] * steps[1] / np.float32(step)).astype(np.float32)
     kind = np.iinfo(zero.dtype)
     rounded = np.rint(sums.astype(np.float32) * factor) + np.float32(int(np.ravel(zero)[0]))
     return _placed(np.clip(rounded, kind.min, kind.max).astype(zero.dtype), channels_last)

@@ -32,6 +32,15 @@ def overflowing(weights):
     return np.nonzero((highest > HIGH) | (lowest < LOW))
 
 
+def depthwise(weights, groups):
+    """Whether the weights, OIHW, of a convolution have one input and one output a group: those are summed exactly.
+
+    >>> depthwise(np.zeros((8, 1, 3, 3)), 8), depthwise(np.zeros((16, 1, 3, 3)), 8)
+    (True, False)
+    """
+    return weights.shape[1] == 1 and groups == len(weights)
+
+
 def product(inputs, weights):
     """`inputs @ weights` as such a processor computes it: uint8 `(rows, n)` by int8 `(n, outputs)`, int64.
 

@@ -20,12 +20,14 @@ WITHOUT_VNNI = " on x86-64 without VNNI"
 SATURATED_ITEMS = 16
 """Items that are run with emulated sums, which takes some ten times as long."""
 
+EXACT = " with exact sums (as with VNNI, on ARM64)"
+
 CAUSE = (
-    "There, sums of two products of uint8 and int8 are cut off at 16 bits, as those of {layers} can be. Export with "
-    "reduce_range=True (7-bit weights), or set ONNX Runtime's session option session.x64quantprecision to 1 there, "
-    "which is slower"
+    "sums of two products of uint8 and int8 are cut off at 16 bits there, as those of {layers} can be. Export with "
+    "reduce_range=True (7-bit weights)"
 )
-"""What explains a difference on a processor without VNNI, and what helps."""
+OPTION = ", or set the session option session.x64quantprecision to 1 there, which is slower"
+"""What explains a difference on a processor without VNNI, and what helps; in ONNX Runtime, too."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Way:
         return [array[: self.items] for array in arrays]
 
 
-def ways(target, saturating=(), anywhere=True):
+def ways(target, saturating=(), without_vnni=True):
     """The `Way`s of a `Target`, the one that users take first.
 
     Args:
@@ -61,25 +63,25 @@ def ways(target, saturating=(), anywhere=True):
         saturating: weights of the file whose sums processors without VNNI may cut off, as `onnx_kernels` finds them.
             It is then run with exact sums and with those, whatever processor this is; one without such weights is
             the same on all.
-        anywhere: whether the file must be right on those processors, too.
+        without_vnni: whether the file must be right on those processors, too.
 
     Raises:
         RuntimeError: the target's own runtime is not installed, or the emulation that there is does not work.
     """
     if target.suffix == ".tflite":
         return _tflite(target)
-    cause = CAUSE.format(layers=_shortened(saturating)) if target.saturates and saturating else ""
-    here = bool(cause) and isolated.saturates()
-    found = [Way("ONNX Runtime", functools.partial(isolated.run, engine="exact") if saturating else isolated.run)]
-    if cause:
+    cause, here = CAUSE.format(layers=_shortened(saturating)), bool(saturating) and isolated.saturates()
+    found = [Way("ONNX Runtime", isolated.run)]
+    if saturating:
+        found = [Way(f"ONNX Runtime{EXACT}", functools.partial(isolated.run, engine="exact"))]
+    if saturating and target.saturates:
         engine, items = (None, None) if here else ("saturating", SATURATED_ITEMS)
-        found.append(
-            Way(f"ONNX Runtime{WITHOUT_VNNI}", functools.partial(isolated.run, engine=engine), items, anywhere, cause)
-        )
+        run = functools.partial(isolated.run, engine=engine)
+        found.append(Way(f"ONNX Runtime{WITHOUT_VNNI}", run, items, without_vnni, f"{cause}{OPTION}"))
     own = target.name == "openvino"
     if importlib.util.find_spec("openvino"):
         run = functools.partial(isolated.run, engine="openvino")
-        name, right = (f"OpenVINO{WITHOUT_VNNI}", own and anywhere) if here else ("OpenVINO", own)
+        name, right = (f"OpenVINO{WITHOUT_VNNI}", own and without_vnni) if here else ("OpenVINO", own)
         found.append(Way(name, run, required=right, cause=cause if here else ""))
     elif own:
         raise RuntimeError("A file for openvino is run there before it is written: pip install openvino")

@@ -35,4 +35,5 @@ class ONNXRuntime(Target):
 
 def reduced_range(layer: Layer) -> tuple[str, ...]:
     """What is to be known of the layer's weights, if anything."""
-    return (REDUCED_RANGE,) if layer.scheme == INT8 and layer.kind != DEPTHWISE else ()
+    exported = layer.stored is None  # what is in a file is for `keras-sparse verify` to say
+    return (REDUCED_RANGE,) if exported and layer.scheme == INT8 and layer.kind != DEPTHWISE else ()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-import onnx
 import pytest
 from keras import layers
 
 import keras_sparse as ks
-from keras_sparse.exporting import check, onnx_file, reduced
+from keras_sparse.exporting import check, onnx_file, reduced, reference
 from keras_sparse.exporting.onnx_kernels import optimized, saturating
 from keras_sparse.exporting.verify import verify
 from keras_sparse.runtime import isolated
@@ -113,7 +112,7 @@ def test_eight_bits_are_for_some_processors_and_the_report_says_how_wrong_others
     made = ks.export(model, tmp_path / "eight.onnx", samples=x, quantize="int8", reduce_range=False)
     assert np.abs(kernels(made.path)["d/kernel"].astype(int)).max() == 127
     right, wrong = made.report.verification[:2]
-    assert (right.runtime, right.problem) == ("ONNX Runtime", None)
+    assert (right.runtime, right.problem) == ("ONNX Runtime with exact sums (as with VNNI, on ARM64)", None)
     assert wrong.runtime == "ONNX Runtime on x86-64 without VNNI"
     assert "'d/kernel'" in wrong.problem and "reduce_range=True" in wrong.problem
     assert "NOT RIGHT in ONNX Runtime on x86-64 without VNNI" in str(made)
@@ -125,16 +124,18 @@ def test_a_file_of_others_is_judged_for_every_processor(tmp_path):
     path = ks.export(model, tmp_path / "eight.onnx", samples=x, quantize="int8", reduce_range=False).path
     report = verify(path, ks.calibrate(model, x), x)
     passed = {each.runtime: each.passed for each in report.comparisons}
-    assert passed["ONNX Runtime"] is True
+    assert passed["ONNX Runtime with exact sums (as with VNNI, on ARM64)"] is True
     assert passed["ONNX Runtime on x86-64 without VNNI"] is False
     assert report.passed is False
     assert "session.x64quantprecision" in str(report) and "d/kernel" in str(report)
+    assert verify(path, ks.calibrate(model, x), x, without_vnni=False).passed
+    assert verify(path, ks.calibrate(model, x), x, to="tensorrt").passed
 
 
 def test_an_error_says_the_cause(tmp_path, monkeypatch):
     """A file that should be right everywhere and is not: as if kernels had not been reduced."""
-    monkeypatch.setattr(reduced, "REDUCED_MAX", 127)
-    monkeypatch.setattr(reduced, "largest_at", lambda *_: 127)
+    monkeypatch.setattr(reduced, "largest", lambda *_: 126)
+    monkeypatch.setattr(reduced, "largest_at", lambda *_: 126)
     with pytest.raises(check.ExportError, match=r"without VNNI.*16 bits.*'d/kernel'.*reduce_range=True"):
         ks.export(heavy(), tmp_path / "m.onnx", samples=positive(), quantize="int8")
     assert not (tmp_path / "m.onnx").exists()
@@ -144,7 +145,8 @@ def test_tensorrt_cuts_off_nothing_and_keeps_eight_bits(tmp_path):
     model, x = heavy(), positive()
     made = ks.export(model, tmp_path / "m.onnx", "tensorrt", x, "int8")
     assert np.abs(kernels(made.path)["d/kernel"].astype(int)).max() == 127
-    assert (made.report.verification[0].runtime, made.report.verification[0].problem) == ("ONNX Runtime", None)
+    exact = "ONNX Runtime with exact sums (as with VNNI, on ARM64)"
+    assert (made.report.verification[0].runtime, made.report.verification[0].problem) == (exact, None)
     forced = ks.export(model, tmp_path / "m.onnx", "tensorrt", x, "int8", reduce_range=True)
     assert np.abs(kernels(forced.path)["d/kernel"].astype(int)).max() == 64
 
@@ -163,15 +165,38 @@ def test_what_makes_no_sense_is_refused(tmp_path, name, options, said):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_range_of_a_file_is_read_from_its_kernels(convolutions, tmp_path):
+def test_the_range_of_a_file_is_in_it(convolutions, tmp_path):
     for reduce_range in (True, False):
         path = tmp_path / f"{reduce_range}.onnx"
         ks.export(convolutions, path, samples=X, quantize="int8", reduce_range=reduce_range)
-        assert reduced.is_reduced(onnx_file.read(path)) is reduce_range
-    assert not reduced.is_reduced(onnx_file.stored(onnx.load(ks.export(heavy(), tmp_path / "float.onnx").path)))
+        assert reference.reduce_range(path) is reduce_range
+    assert not reference.reduce_range(ks.export(heavy(), tmp_path / "float.onnx").path)
 
 
-def test_explain_says_it():
+def test_where_nothing_is_reduced_nothing_is_said(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.DepthwiseConv2D(3), layers.Flatten()])
+    made = ks.export(model, tmp_path / "m.onnx", samples=X, quantize="int8")
+    assert reduced.NOTE not in made.report.notes and not reference.reduce_range(made.path)
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
+    assert reduced.NOTE not in ks.export(model, tmp_path / "m.onnx", quantize="int8-weights").report.notes
+    with pytest.raises(ValueError, match="added two by two"):
+        ks.export(model, tmp_path / "m.onnx", quantize="int8-weights", reduce_range=True)
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "tensorrt"])
+def test_a_kernel_that_two_layers_share(tmp_path, target):
+    """ONNX Runtime refuses such files with the option for exact sums; they are judged all the same."""
+    shared = layers.Conv2D(8, 3, name="shared")
+    a, b = keras.Input((8, 8, 3), name="a"), keras.Input((8, 8, 3), name="b")
+    model = keras.Model([a, b], layers.GlobalAveragePooling2D()(layers.Add()([shared(a), shared(b)])))
+    for reduce_range in (True, False):
+        made = ks.export(model, tmp_path / "m.onnx", target, [X, X[::-1]], "int8", reduce_range=reduce_range)
+        assert made.report.verification[0].problem is None
+
+
+def test_explain_says_it(tmp_path):
     for target in ("onnxruntime", "openvino"):
         assert "reduce_range" in str(ks.explain(heavy(), target, quantize="int8"))
+        path = ks.export(heavy(), tmp_path / "m.onnx", samples=positive(), quantize="int8").path
+        assert "reduce_range" not in str(ks.explain(path, target))  # weights of a file are what they are
     assert "reduce_range" not in str(ks.explain(heavy(), "tensorrt", quantize="int8"))

@@ -234,3 +234,34 @@ def test_a_branch_is_seen_and_not_emulated(tmp_path):
     assert layers(path) == ["w", "w"]
     with pytest.raises(ValueError, match="w is used in a branch or a loop"):
         Session(path)
+
+
+def scaled(random):
+    """A product with a factor of its own, as other exporters write it."""
+    network = Network((1, 48), 3, np.uint8, "n")
+    model = onnx.load_from_string(network.model(network.dense(network.input, 24, 0, transposed=True, bias=False)))
+    (product,) = (node for node in model.graph.node if node.op_type == "Gemm")
+    product.attribute.append(helper.make_attribute("alpha", 0.5))
+    return model.SerializeToString()
+
+
+def test_a_product_with_a_factor(tmp_path):
+    path = tmp_path / "scaled.onnx"
+    path.write_bytes(scaled(np.random.default_rng(0)))
+    made, exact = (open_session(path, engine=engine).run(inputs(path))[0] for engine in ("saturating", "exact"))
+    assert (made != exact).mean() > 0.1
+    if isolated.saturates():
+        np.testing.assert_array_equal(made, open_session(path).run(inputs(path))[0])
+
+
+def test_batches_of_weights_are_seen_and_not_emulated(tmp_path):
+    path = tmp_path / "batch.onnx"
+    weights = np.zeros((2, 3, 4), np.int8)
+    weights[0, 2], weights[1, 0] = 127, 127  # neighbours in memory, and not in a sum
+    path.write_bytes(integers("MatMulInteger", (2, 5, 3), weights))
+    assert layers(path) == []
+    weights[1, 1] = 127
+    path.write_bytes(integers("MatMulInteger", (2, 5, 3), weights))
+    assert layers(path) == ["w"]
+    with pytest.raises(ValueError, match="batches of weights are not emulated"):
+        Session(path).run([np.full((2, 5, 3), 255, np.uint8)])
