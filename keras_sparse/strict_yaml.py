@@ -4,9 +4,9 @@
   `MAX_VALUES` values; comments.
 - Keys are strings, each one once in its mapping.
 - Plain scalars are `true`, `false`, `null`, decimal integers (`-12`), decimal floats (`0.5`, `.5`, `1e-3`), strings.
-  What YAML 1.1 or 1.2 reads as anything else, or the two differently (but for `1e-3`, and `y` and `n`, which are strings:
-  here they are what they are in 1.2), is refused: `010`, `0o10`, `0x10`, `0b1`,
-  `1_000`, `1:30`, `.inf`, `.nan`, `yes`, `no`, `on`, `off`, `True`, `~`, dates, `=`, `<<`, an empty value.
+  What YAML 1.1 or 1.2 reads as anything else, or the two differently, is refused: `010`, `0o10`, `0x10`, `0b1`,
+  `1_000`, `1:30`, `.inf`, `.nan`, `yes`, `no`, `on`, `off`, `True`, `~`, dates, `=`, `<<`, an empty value. But `1e-3`
+  is a number, and `y` and `n` are strings, as in 1.2.
 - Quoted and block scalars are strings.
 - Anchors, aliases, tags and directives are refused: a few hundred bytes of them make an object of gigabytes, or call
   code.
