@@ -213,7 +213,7 @@ ERRORS = [
     ("sparsity {}/text.onnx", 1, "{}/text.onnx is not an .onnx file"),
     ("sparsity {}/cut.tflite", 1, "{}/cut.tflite is a damaged .tflite file"),
     ("sparsity {}/sparse.onnx --recipe {}/recipe.yaml", 1, "A recipe names the kernels of a .keras model"),
-    ("sparsity {}/float.keras --recipe {}/broken.yaml", 1, "{}/broken.yaml is not YAML"),
+    ("sparsity {}/float.keras --recipe {}/broken.yaml", 1, "{}/broken.yaml, line 1, column 9: this is not YAML"),
     ("verify {}/float.keras {}/float.keras", 1, "['.tflite', '.onnx'] was expected"),
     ("verify {}/float.tflite {}/none.keras", 1, "There is no file {}/none.keras"),
     ("verify {}/float.tflite {}/x.npy", 1, "['.tflite', '.onnx'] was expected"),

@@ -138,5 +138,6 @@ def _nearest(layer: Layer, known: Gains) -> Evidence:
 
 
 def _measured(what: str, known: Gains, gains: Points) -> Evidence:
-    source = f"{what} alone, one thread, {known.machine}, LiteRT {known.litert}; bit for bit the same outputs"
+    machine = f"{known.machine}, LiteRT {known.litert}"
+    source = f"{known.kernels}, {what} alone, one thread, {machine}; bit for bit the same outputs"
     return Evidence(MEASURED, "XNNPACK dense int8", source, known.command, gains, condition=known.kernels)
