@@ -37,7 +37,7 @@ class Attempts:
         so that nobody takes it for one of this run."""
         try:
             yield
-        except Exception as error:  # of any library; hours of work must not go with one file
+        except Exception as error:  # of any library: one file must not take the training with it
             text = " ".join(str(error).split())
             if not text or isinstance(error, LookupError | MemoryError):
                 text = f"{type(error).__name__}: {text}".rstrip(": ")
